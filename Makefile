@@ -1,0 +1,59 @@
+# The one door. `make` alone prints what there is.
+SHELL := bash
+.DEFAULT_GOAL := help
+PY := .venv/bin/python
+
+.PHONY: help
+help:  ## print this
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 18
+
+.PHONY: up
+up: install  ## start all of Bureau on this machine; Ctrl-C stops it
+	@$(PY) -m deploy.local up --with-parent
+
+.PHONY: down
+down: install  ## stop what `bureau up --detach` started
+	@$(PY) -m deploy.local down
+
+.PHONY: demo
+demo: install  ## the whole trip on a throw-away data folder, in about a minute
+	@$(PY) -m examples.demo
+
+.PHONY: test
+test: check  ## everything that must hold: check, unit, contract, integration, end to end, short chaos
+	@$(PY) -m pytest -m "not chaos"
+
+.PHONY: check
+check: install  ## lint, types, import contracts, lock files
+	@deploy/lock.sh --check
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check --quiet .
+	@.venv/bin/lint-imports --no-logo
+	@.venv/bin/mypy
+
+.PHONY: chaos
+chaos: install  ## kills, cuts and floods for minutes
+	@$(PY) -m pytest -m chaos -s
+
+.PHONY: bench
+bench: install  ## the figures of docs/benchmarks.md, each beside its reference in the same run
+	@$(PY) -m benchmarks
+
+.PHONY: format
+format: install  ## put the code into its form
+	@.venv/bin/ruff check --fix --quiet . ; .venv/bin/ruff format --quiet .
+
+.PHONY: lock
+lock: install  ## write the lock files anew from what is declared
+	@deploy/lock.sh
+
+.PHONY: install
+install: .venv/.installed
+
+.venv/.installed: requirements.lock contracts/pyproject.toml sdk/pyproject.toml deploy/bootstrap.sh
+	@deploy/bootstrap.sh
+
+.PHONY: clean
+clean:  ## remove the virtual environment and caches; data folders stay
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
