@@ -1,0 +1,1 @@
+"""What Bureau's services say to each other: Pydantic models, one module per service. No behaviour, no I/O."""

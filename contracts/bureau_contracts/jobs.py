@@ -1,0 +1,167 @@
+"""Contracts of jobs: work that outlives a request."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints
+
+from bureau_contracts.registry import AutonomyLevel
+from bureau_contracts.sessions import SessionId
+from bureau_contracts.shapes import AgentName, Answer, JsonObject, Label, Request, SubjectId, Text, Timestamp
+
+JobId = Annotated[str, StringConstraints(pattern=r"^job-[0-9a-z-]{1,64}$")]
+IdempotencyKey = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")]
+
+
+class JobStatus(StrEnum):
+    QUEUED = "queued"
+    SCHEDULED = "scheduled"
+    """Waits for a moment: a start in the future, a retry, or a `wait` step."""
+    RUNNING = "running"
+    PAUSING = "pausing"
+    """A pause was asked for; the running step is still at work."""
+    PAUSED = "paused"
+    WAITING_APPROVAL = "waiting_approval"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class StepKind(StrEnum):
+    AGENT = "agent"
+    """One turn of an agent, as the job's owner."""
+    WAIT = "wait"
+    """A durable timer; no worker is held meanwhile."""
+    BREAKPOINT = "breakpoint"
+    """Stops until a human decides."""
+    FUNCTION = "function"
+    """A Python coroutine that was registered with the worker."""
+
+
+class StepStatus(StrEnum):
+    PENDING = "pending"
+    IN_PROGRESS = "in_progress"
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    UNKNOWN_OUTCOME = "unknown_outcome"
+    """Was under way when its worker died and may not be repeated: a human decides."""
+
+
+class NewStep(Request):
+    name: Label
+    kind: StepKind
+    message: Text | None = None
+    """`agent`: what the agent is asked. May name an earlier result: ``{{ steps.fetch.reply }}``."""
+    agent: AgentName | None = None
+    """`agent`: which; None lets the runtime route."""
+    session_id: SessionId | None = None
+    """`agent`: in which session; None gives the whole job one session of its own."""
+    seconds: Annotated[float, Field(ge=0, le=31_536_000, allow_inf_nan=False)] | None = None
+    """`wait`: for how long."""
+    function: Label | None = None
+    """`function`: the registered name."""
+    arguments: JsonObject = Field(default_factory=dict)
+    repeatable: bool | None = None
+    """May the step be executed again after a crash? None: every kind but `function`. An `agent` step may, because
+    a repeated turn carries the same turn_id and is recorded once."""
+    max_attempts: Annotated[int, Field(ge=1, le=20)] = 3
+    timeout_seconds: Annotated[float, Field(gt=0, le=86_400)] = 120
+
+
+class StartJob(Request):
+    """POST /jobs/start. The same Idempotency-Key returns the same job; with another body it is 409."""
+
+    title: Label
+    kind: Label = "runbook"
+    steps: list[NewStep] = Field(min_length=1, max_length=200)
+    user_id: SubjectId | None = None
+    """Whose job; None means the caller's own. Another's needs a tenant-wide scope."""
+    input: JsonObject = Field(default_factory=dict)
+    autonomy_level: AutonomyLevel = AutonomyLevel.L2
+
+
+class JobStarted(Answer):
+    job_id: str
+    status: JobStatus
+    created: bool = True
+    """False when the Idempotency-Key was known: the job is the one that was started first."""
+
+
+class Step(Answer):
+    index: int
+    """0-based; the `n` of /jobs/{id}/steps/{n}."""
+    name: str
+    kind: StepKind
+    status: StepStatus
+    attempts: int = 0
+    result: Any = None
+    error: str | None = None
+    started_at: Timestamp | None = None
+    finished_at: Timestamp | None = None
+    definition: NewStep
+    verdict: JsonObject | None = None
+    """A human's decision on it: ``{"decision", "by", "comment", "at"}``."""
+
+
+class Job(Answer):
+    job_id: str
+    kind: str
+    title: str
+    tenant: str
+    owner: str
+    status: JobStatus
+    steps: list[Step]
+    current_step: int
+    """Index of the next step to run; equals the number of steps when all are done."""
+    progress: float
+    """0 … 1: steps done over all."""
+    attempt: int = 0
+    input: JsonObject = {}
+    result: Any = None
+    error: str | None = None
+    created_at: Timestamp
+    last_update: Timestamp
+    trace_id: str | None = None
+    """Of the request that started it; its steps continue this trace."""
+
+
+class JobSummary(Answer):
+    job_id: str
+    kind: str
+    title: str
+    owner: str
+    status: JobStatus
+    current_step: int
+    step_count: int
+    progress: float
+    created_at: Timestamp
+    last_update: Timestamp
+
+
+class JobPage(Answer):
+    jobs: list[JobSummary]
+    next_cursor: str | None = None
+
+
+class JobAction(Answer):
+    job_id: str
+    status: JobStatus
+
+
+class Decision(Request):
+    """POST /jobs/{id}/steps/{n}/approve, reject or skip."""
+
+    comment: Annotated[str, StringConstraints(max_length=4000)] = ""
+
+
+class Worker(Answer):
+    worker_id: str
+    started_at: Timestamp
+    last_seen: Timestamp
+    job_id: str | None = None
+    """What it is doing, None when idle; only shown for jobs of the caller's tenant."""
+
+
+class WorkerList(Answer):
+    workers: list[Worker]

@@ -1,0 +1,131 @@
+"""Contracts of memory: what agents should still know tomorrow."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from bureau_contracts.sessions import SessionId
+from bureau_contracts.shapes import AgentName, Answer, JsonObject, NoNul, Request, SubjectId, Timestamp
+
+MemoryId = Annotated[str, StringConstraints(pattern=r"^mem-[0-9a-z-]{1,64}$")]
+MemoryText = Annotated[str, StringConstraints(min_length=1, max_length=100_000, strip_whitespace=True), NoNul]
+Importance = Annotated[float, Field(ge=0, le=1)]
+
+
+class MemoryKind(StrEnum):
+    FACT = "fact"
+    PREFERENCE = "preference"
+    EPISODE = "episode"
+    PROCEDURE = "procedure"
+    DOCUMENT = "document"
+
+
+class SearchMode(StrEnum):
+    HYBRID = "hybrid"
+    VECTOR = "vector"
+    TEXT = "text"
+
+
+class NewMemory(Request):
+    """POST /memory. The same text for the same owner is stored once."""
+
+    text: MemoryText
+    user_id: SubjectId | None = None
+    """Whose memory; None means the caller's own. Another's needs a tenant-wide scope."""
+    agent: AgentName | None = None
+    session_id: SessionId | None = None
+    source_seqs: list[Annotated[int, Field(ge=1)]] = Field(default_factory=list, max_length=1000)
+    kind: MemoryKind = MemoryKind.FACT
+    metadata: JsonObject = Field(default_factory=dict)
+    importance: Importance = 0.5
+    expires_at: Timestamp | None = None
+
+
+class NewMemories(Request):
+    """POST /memory/batch: all are stored, or none."""
+
+    memories: list[NewMemory] = Field(min_length=1, max_length=500)
+
+
+class MemoryStored(Answer):
+    memory_id: str
+    created: bool
+    """False when the owner had this text already; `memory_id` is then the one that was there."""
+
+
+class MemoriesStored(Answer):
+    memories: list[MemoryStored]
+
+
+class Memory(Answer):
+    memory_id: str
+    tenant: str
+    user_id: str
+    agent: str | None = None
+    session_id: str | None = None
+    source_seqs: list[int] = []
+    text: str
+    kind: MemoryKind
+    metadata: JsonObject
+    importance: float
+    valid_from: Timestamp
+    valid_to: Timestamp | None = None
+    expires_at: Timestamp | None = None
+    embedding_model: str
+    created_at: Timestamp
+    updated_at: Timestamp
+    last_used_at: Timestamp | None = None
+    use_count: int = 0
+
+
+class MemoryPatch(Request):
+    """PATCH /memory/{id}: what is not sent stays; the version before is kept in its history."""
+
+    text: MemoryText | None = None
+    kind: MemoryKind | None = None
+    metadata: JsonObject | None = None
+    importance: Importance | None = None
+    expires_at: Timestamp | None = None
+
+
+class MemoryPage(Answer):
+    memories: list[Memory]
+    next_cursor: str | None = None
+
+
+class MemoryVersion(Answer):
+    """A memory as it was until `replaced_at`."""
+
+    text: str
+    kind: MemoryKind
+    metadata: JsonObject
+    importance: float
+    replaced_at: Timestamp
+
+
+class MemoryHistory(Answer):
+    versions: list[MemoryVersion]
+
+
+class MemoryHit(Answer):
+    memory: Memory
+    score: float
+    """Reciprocal rank fusion over the ranks below in hybrid mode; the part's own score otherwise. Higher is better."""
+    similarity: float | None = None
+    """Cosine, −1 … 1."""
+    text_rank: float | None = None
+    matched: list[str] = []
+    """Why: ``vector``, ``text`` or both."""
+
+
+class MemorySearchAnswer(Answer):
+    results: list[MemoryHit]
+    degraded: bool = False
+    """True when the store could not be asked: an empty answer, so that a turn does not die for lack of memories."""
+    trace_id: str = ""
+
+
+class MemoriesErased(Answer):
+    status: str = "deleted"
+    erased: int

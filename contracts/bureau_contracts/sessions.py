@@ -1,0 +1,276 @@
+"""Contracts of sessions: every conversation, whole and in order."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints
+
+from bureau_contracts.registry import AutonomyLevel
+from bureau_contracts.shapes import (
+    AgentName,
+    Answer,
+    JsonObject,
+    Label,
+    Money,
+    NoNul,
+    Request,
+    SubjectId,
+    Text,
+    Timestamp,
+    Tokens,
+    TraceId,
+)
+
+SessionId = Annotated[str, StringConstraints(pattern=r"^sess-[0-9a-z-]{1,64}$")]
+
+
+class SessionStatus(StrEnum):
+    """What a session is doing."""
+
+    IDLE = "idle"
+    PLANNING = "planning"
+    EXECUTING = "executing"
+    EXECUTING_QUEUED = "executing_queued"
+    WAITING_APPROVAL = "waiting_approval"
+    COMPLETED = "completed"
+    COMPLETED_WITH_ERRORS = "completed_with_errors"
+    ERROR = "error"
+    INTERRUPTED = "interrupted"
+
+
+class Lifecycle(StrEnum):
+    """Where a session is in its life; archived ones are read-only."""
+
+    ACTIVE = "active"
+    EXPIRED = "expired"
+    ARCHIVED = "archived"
+
+
+class Role(StrEnum):
+    USER = "user"
+    ASSISTANT = "assistant"
+    SYSTEM = "system"
+    TOOL = "tool"
+
+
+class ToolCall(Request):
+    """A model's wish to call a tool, kept as structure so that a later turn can show it to a model again."""
+
+    call_id: Label
+    name: Label
+    arguments: JsonObject = Field(default_factory=dict)
+
+
+class ToolResult(Request):
+    call_id: Label
+    name: Label
+    result: Any = None
+    error: Text | None = None
+
+
+class NewMessage(Request):
+    """POST /sessions/{id}/history, and part of a turn."""
+
+    role: Role
+    content: Text | list[JsonObject] = ""
+    """Text, or typed parts (``{"type": "text", "text": …}``) that are kept as they are."""
+    agent: AgentName | None = None
+    tool_calls: list[ToolCall] = Field(default_factory=list, max_length=100)
+    tool_results: list[ToolResult] = Field(default_factory=list, max_length=100)
+    input_tokens: Tokens | None = None
+    output_tokens: Tokens | None = None
+    cost: Money | None = None
+    trace_id: TraceId | None = None
+    """Defaults to the trace of the request that adds the message."""
+
+
+class Message(Answer):
+    seq: int
+    """1, 2, 3 … within the session, without a gap."""
+    message_id: str
+    role: Role
+    content: str | list[JsonObject]
+    agent: str | None = None
+    tool_calls: list[ToolCall] = []
+    tool_results: list[ToolResult] = []
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost: float | None = None
+    trace_id: str | None = None
+    timestamp: Timestamp
+
+
+class NewInvocation(Request):
+    """POST /sessions/{id}/invocations: one agent was asked and answered, or failed."""
+
+    agent_name: AgentName
+    query: Text
+    response: Text = ""
+    success: bool = True
+    error_message: Text | None = None
+    duration_ms: Annotated[float, Field(ge=0, le=10**10, allow_inf_nan=False)] = 0
+    input_tokens: Tokens = 0
+    output_tokens: Tokens = 0
+    cost: Money | None = None
+    trace_id: TraceId | None = None
+
+
+class Invocation(Answer):
+    agent_name: str
+    query: str
+    response: str
+    success: bool
+    error_message: str | None = None
+    duration_ms: float
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float | None = None
+    trace_id: str | None = None
+    timestamp: Timestamp
+
+
+class Context(Request):
+    """What the last turn was about, so that "show details" finds the agent that answered before."""
+
+    last_agent_called: AgentName | None = None
+    last_query: Text | None = None
+    last_response: Text | None = None
+
+
+class NewSession(Request):
+    """POST /sessions."""
+
+    user_id: SubjectId | None = None
+    """Whose session; None means the caller's own. Another's needs a tenant-wide scope."""
+    session_id: SessionId | None = None
+    """Chosen by the caller, or made by the service. An id that exists answers 409."""
+    title: Annotated[str, StringConstraints(max_length=300), NoNul] = ""
+    autonomy_level: AutonomyLevel = AutonomyLevel.L2
+    metadata: JsonObject = Field(default_factory=dict)
+    state: JsonObject = Field(default_factory=dict)
+
+
+class Session(Answer):
+    session_id: str
+    tenant: str
+    user_id: str
+    title: str
+    status: SessionStatus
+    lifecycle: Lifecycle = Lifecycle.ACTIVE
+    autonomy_level: AutonomyLevel
+    metadata: JsonObject
+    state: JsonObject
+    created_at: Timestamp
+    updated_at: Timestamp
+    last_activity: Timestamp
+    message_count: int
+    version: int
+    """Counts every change of the session from 1."""
+
+
+class SessionCreated(Answer):
+    session_id: str
+
+
+class SessionPage(Answer):
+    sessions: list[Session]
+    next_cursor: str | None = None
+
+
+class SessionView(Answer):
+    """GET /sessions/{id}."""
+
+    session: Session
+    conversation_history: list[Message]
+    """The last `history_limit` messages, oldest first."""
+    agents_invoked: list[Invocation]
+    """The last 50, oldest first."""
+    context: Context
+
+
+class HistoryPage(Answer):
+    """Messages in ascending `seq`; `next_after` and `next_before` go on in either direction, None at an end."""
+
+    messages: list[Message]
+    next_before: int | None = None
+    next_after: int | None = None
+
+
+class MessageAdded(Answer):
+    status: str = "added"
+    seq: int
+
+
+class Tracked(Answer):
+    status: str = "tracked"
+
+
+class Updated(Answer):
+    status: str = "updated"
+
+
+class Deleted(Answer):
+    status: str = "deleted"
+
+
+class StatusChange(Request):
+    """PATCH /sessions/{id}/status. A transition that is not legal answers 409."""
+
+    status: SessionStatus
+    reason: Text | None = None
+
+
+class StatePatch(Request):
+    """PATCH /sessions/{id}/state: keys are set; a null deletes one. Keys that start with ``temp:`` are not stored."""
+
+    state: JsonObject
+
+
+class StateAnswer(Answer):
+    state: JsonObject
+    version: int
+
+
+class NewTurn(Request):
+    """POST /sessions/{id}/turns: everything that one turn did, stored in one transaction or not at all."""
+
+    turn_id: Annotated[str, StringConstraints(pattern=r"^turn-[0-9a-z-]{1,64}$")]
+    """The same turn sent twice is stored once and gets the first answer."""
+    messages: list[NewMessage] = Field(default_factory=list, max_length=1000)
+    invocations: list[NewInvocation] = Field(default_factory=list, max_length=100)
+    context: Context | None = None
+    state: JsonObject | None = None
+    status: SessionStatus | None = None
+    answer: JsonObject | None = None
+    """What the caller of the turn was answered; given back by GET /sessions/{id}/turns/{turn_id}."""
+    fencing_token: int | None = None
+    """Of the writer's lease. While somebody holds a lease, a turn without its token answers 409."""
+
+
+class TurnStored(Answer):
+    status: str = "stored"
+    first_seq: int | None = None
+    last_seq: int | None = None
+    version: int
+    answer: JsonObject | None = None
+
+
+class AcquireLease(Request):
+    """POST /sessions/{id}/lease: become the session's only writer. 409 while somebody else is."""
+
+    holder: Label
+    ttl_seconds: Annotated[float, Field(gt=0, le=600)] = 30
+
+
+class RenewLease(Request):
+    """PUT /sessions/{id}/lease/renew. 409 when the lease was lost."""
+
+    fencing_token: int
+    ttl_seconds: Annotated[float, Field(gt=0, le=600)] = 30
+
+
+class Lease(Answer):
+    fencing_token: int
+    """Grows with every new holder of this session's lease."""
+    holder: str
+    expires_at: Timestamp
