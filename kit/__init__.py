@@ -1,0 +1,1 @@
+"""Plumbing that every server shares. Knows no business noun."""

@@ -1,0 +1,52 @@
+"""`python -m kit.serve services.sessions`: runs one service, from settings to graceful end.
+
+The package must have `settings.Settings` (a ServerSettings) and `app.create_app(settings)`.
+"""
+
+import argparse
+import importlib
+import sys
+
+import uvicorn
+
+from kit.lifeline import watch_lifeline
+from kit.logs import configure_logs
+from kit.settings import SettingsError
+
+GRACE_SECONDS = 8
+"""How long requests in flight may finish after SIGTERM; the promise is ten seconds for everything."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m kit.serve", description="Runs one of Bureau's servers.")
+    parser.add_argument("package", help="e.g. services.sessions")
+    parser.add_argument("--lifeline", action="store_true", help="stop when standard input ends")
+    arguments = parser.parse_args()
+    try:
+        settings = importlib.import_module(f"{arguments.package}.settings").Settings.from_environment()
+    except SettingsError as error:
+        sys.exit(f"{arguments.package}: {error}")
+    name = arguments.package.rpartition(".")[2]
+    configure_logs(name, level=settings.common.log_level, form=settings.common.log_format)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            importlib.import_module(f"{arguments.package}.app").create_app(settings),
+            host=settings.host,
+            port=settings.port,
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            date_header=True,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+            ws="websockets-sansio",
+        )
+    )
+    if arguments.lifeline:
+        watch_lifeline(lambda: setattr(server, "should_exit", True))
+    server.run()
+    if not server.started:
+        sys.exit(3)
+
+
+if __name__ == "__main__":
+    main()
