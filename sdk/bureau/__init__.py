@@ -1,0 +1,5 @@
+"""Bureau, the back office for AI agents: its client."""
+
+from bureau.client import Bureau
+
+__all__ = ["Bureau"]

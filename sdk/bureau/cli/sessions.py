@@ -1,0 +1,67 @@
+"""`bureau sessions`: every conversation."""
+
+from typing import Annotated
+
+import typer
+
+from bureau.cli.terminal import ago, console, run, short, show, table
+from bureau_contracts.sessions import Message
+
+commands = typer.Typer(help="Every conversation.", no_args_is_help=True)
+
+SessionId = Annotated[str, typer.Argument(help="The session's id (sess-…).")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
+
+
+@commands.command("list")
+def list_sessions(
+    user: Annotated[str | None, typer.Option(help="Only this user's (needs a tenant-wide key).")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=200)] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """The newest sessions."""
+    page = run(lambda bureau: bureau.sessions.page(user_id=user, limit=limit))
+    rows = [(s.session_id, s.user_id, s.status, s.message_count, ago(s.last_activity), s.title) for s in page.sessions]
+    columns = ("session", "user", "status", "messages", "active", "title")
+    show(page, as_json=as_json, table=lambda: table(columns, rows))
+
+
+@commands.command("show")
+def show_session(
+    session_id: SessionId,
+    last: Annotated[int, typer.Option(help="How many messages.", min=1, max=200)] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """A session's last messages."""
+    view = run(lambda bureau: bureau.sessions.get(session_id, history_limit=last))
+    rows = [(m.seq, m.agent or m.role, short(text_of(m), 200)) for m in view.conversation_history]
+    title = f"{session_id}  {view.session.status}  {view.session.message_count} messages"
+    show(view, as_json=as_json, table=lambda: table(("seq", "who", "message"), rows, title=title))
+
+
+@commands.command()
+def archive(session_id: SessionId) -> None:
+    """Close a session for good; it stays readable."""
+    run(lambda bureau: bureau.sessions.delete(session_id))
+    console.print(f"{session_id} is archived")
+
+
+@commands.command()
+def purge(
+    session_id: SessionId,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Erase a session and everything in it."""
+    if not yes:
+        typer.confirm(f"Erase {session_id} and all of its messages?", abort=True)
+    run(lambda bureau: bureau.sessions.delete(session_id, purge=True))
+    console.print(f"{session_id} is erased")
+
+
+def text_of(message: Message) -> str:
+    """What a person would read of a message: its text, or the tools it called and what they gave."""
+    if message.content:
+        return message.content if isinstance(message.content, str) else str(message.content)
+    calls = [f"→ {call.name}({call.arguments})" for call in message.tool_calls]
+    results = [f"← {result.error or result.result}" for result in message.tool_results]
+    return " ".join(calls + results)

@@ -1,0 +1,81 @@
+"""What commands print: tables for people, JSON for scripts, one line for an error."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import NoReturn, TypeVar
+
+import typer
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+
+from bureau.cli.settings import NotConfigured, address
+from bureau.client import Bureau
+from bureau.errors import BureauError
+
+R = TypeVar("R")
+
+console = Console()
+errors = Console(stderr=True)
+
+EXIT_FAILED = 1
+EXIT_NOT_CONFIGURED = 2
+
+
+def run(work: Callable[[Bureau], Awaitable[R]]) -> R:
+    """Connects, does the work, and turns what can go wrong into a line on stderr and an exit code."""
+
+    async def connected() -> R:
+        where = address()
+        async with Bureau(where.url, where.api_key) as bureau:
+            return await work(bureau)
+
+    try:
+        return asyncio.run(connected())
+    except NotConfigured as error:
+        fail(str(error), EXIT_NOT_CONFIGURED)
+    except BureauError as error:
+        trace = f"  (trace {error.trace_id})" if error.trace_id else ""
+        fail(f"{error}{trace}", EXIT_FAILED)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def fail(message: str, code: int = EXIT_FAILED) -> NoReturn:
+    errors.print(f"[red]bureau:[/red] {_escape(message)}", highlight=False, soft_wrap=True)
+    raise typer.Exit(code)
+
+
+def show(answer: BaseModel, *, as_json: bool, table: Callable[[], Table] | None = None) -> None:
+    """The answer as JSON, or as the table that `table` makes of it."""
+    if as_json or table is None:
+        sys.stdout.write(answer.model_dump_json(indent=2) + "\n")
+    else:
+        console.print(table())
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> Table:
+    made = Table(*columns, title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        made.add_row(*(_escape("" if cell is None else str(cell)) for cell in row))
+    return made
+
+
+def ago(moment: datetime) -> str:
+    """``3 min ago``."""
+    seconds = max(0, int((datetime.now(UTC) - moment).total_seconds()))
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit} ago"
+    return f"{seconds} s ago"
+
+
+def short(text: str, length: int = 80) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= length else line[: length - 1] + "…"
+
+
+def _escape(text: str) -> str:
+    return text.replace("[", "\\[")

@@ -1,0 +1,54 @@
+"""`Bureau`: the client of the whole back office, through its gateway."""
+
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from bureau.evaluation import EvaluationClient
+from bureau.http import Caller
+from bureau.jobs import JobsClient
+from bureau.memory import MemoryClient
+from bureau.registry import RegistryClient
+from bureau.runtime import RuntimeClient
+from bureau.sessions import SessionsClient
+from bureau_contracts.health import SystemHealth
+
+TIMEOUT_SECONDS = 30.0
+
+
+class Bureau:
+    """An async context manager. One instance serves many calls at once.
+
+    ``agents``, ``sessions``, ``memory``, ``jobs`` and ``evaluation`` are the services' clients; `chat` and `route` are
+    the runtime's main calls. Every failure is a `bureau.errors.BureauError`.
+    """
+
+    def __init__(self, url: str, api_key: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._client = httpx.AsyncClient(
+            base_url=url,
+            headers={"authorization": f"Bearer {api_key}"},
+            timeout=httpx.Timeout(TIMEOUT_SECONDS, connect=5),
+            transport=transport,
+        )
+        self._caller = Caller(self._client)
+        self.agents = RegistryClient(self._caller)
+        self.sessions = SessionsClient(self._caller)
+        self.memory = MemoryClient(self._caller)
+        self.jobs = JobsClient(self._caller)
+        self.runtime = RuntimeClient(self._caller)
+        self.evaluation = EvaluationClient(self._caller)
+        self.chat = self.runtime.chat
+        self.route = self.runtime.route
+
+    async def health(self) -> SystemHealth:
+        """Every service at a glance."""
+        return await self._caller.call(SystemHealth, "GET", "/health")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.aclose()

@@ -1,0 +1,65 @@
+"""The memory's client: what agents should still know tomorrow."""
+
+from collections.abc import Sequence
+
+from bureau.http import Caller, segment
+from bureau_contracts.memory import (
+    MemoriesErased,
+    MemoriesStored,
+    Memory,
+    MemoryHistory,
+    MemoryKind,
+    MemoryPage,
+    MemoryPatch,
+    MemorySearchAnswer,
+    MemoryStored,
+    NewMemories,
+    NewMemory,
+    SearchMode,
+)
+from bureau_contracts.sessions import Deleted
+
+
+class MemoryClient:
+    def __init__(self, caller: Caller) -> None:
+        self._call = caller.call
+
+    async def store(self, memory: NewMemory) -> MemoryStored:
+        """May be sent again: the same text for the same owner is stored once."""
+        return await self._call(MemoryStored, "POST", "/memory", body=memory, repeatable=True)
+
+    async def store_all(self, memories: Sequence[NewMemory]) -> MemoriesStored:
+        body = NewMemories(memories=list(memories))
+        return await self._call(MemoriesStored, "POST", "/memory/batch", body=body, repeatable=True)
+
+    async def search(
+        self, q: str, *, k: int = 5, user_id: str | None = None, agent: str | None = None,
+        kind: MemoryKind | None = None, mode: SearchMode | None = None, min_score: float | None = None,
+    ) -> MemorySearchAnswer:  # fmt: skip
+        params = {
+            "q": q, "k": k, "user_id": user_id, "agent": agent, "kind": kind, "mode": mode, "min_score": min_score,
+        }  # fmt: skip
+        return await self._call(MemorySearchAnswer, "GET", "/memory/search", params=params)
+
+    async def page(
+        self, *, user_id: str | None = None, kind: MemoryKind | None = None,
+        limit: int | None = None, cursor: str | None = None,
+    ) -> MemoryPage:  # fmt: skip
+        params = {"user_id": user_id, "kind": kind, "limit": limit, "cursor": cursor}
+        return await self._call(MemoryPage, "GET", "/memory", params=params)
+
+    async def get(self, memory_id: str) -> Memory:
+        return await self._call(Memory, "GET", f"/memory/{segment(memory_id)}")
+
+    async def history(self, memory_id: str) -> MemoryHistory:
+        return await self._call(MemoryHistory, "GET", f"/memory/{segment(memory_id)}/history")
+
+    async def update(self, memory_id: str, patch: MemoryPatch) -> Memory:
+        return await self._call(Memory, "PATCH", f"/memory/{segment(memory_id)}", body=patch)
+
+    async def delete(self, memory_id: str) -> Deleted:
+        return await self._call(Deleted, "DELETE", f"/memory/{segment(memory_id)}")
+
+    async def erase(self, user_id: str) -> MemoriesErased:
+        """Deletes everything that is known of one person."""
+        return await self._call(MemoriesErased, "DELETE", "/memory", params={"user_id": user_id})

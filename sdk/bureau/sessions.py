@@ -1,0 +1,121 @@
+"""The sessions' client: every conversation, whole and in order."""
+
+from collections.abc import AsyncIterator
+
+from bureau.http import Caller, segment
+from bureau_contracts.sessions import (
+    AcquireLease,
+    Context,
+    Deleted,
+    HistoryPage,
+    Lease,
+    MessageAdded,
+    NewInvocation,
+    NewMessage,
+    NewSession,
+    NewTurn,
+    RenewLease,
+    Session,
+    SessionCreated,
+    SessionPage,
+    SessionStatus,
+    SessionView,
+    StateAnswer,
+    StatePatch,
+    StatusChange,
+    Tracked,
+    TurnStored,
+    Updated,
+)
+from bureau_contracts.shapes import JsonObject
+
+
+class SessionsClient:
+    def __init__(self, caller: Caller) -> None:
+        self._call = caller.call
+
+    async def create(self, session: NewSession | None = None) -> SessionCreated:
+        """Conflict when an id was chosen that exists."""
+        return await self._call(SessionCreated, "POST", "/sessions", body=session or NewSession())
+
+    async def get(self, session_id: str, *, history_limit: int | None = None) -> SessionView:
+        params = {"history_limit": history_limit}
+        return await self._call(SessionView, "GET", _path(session_id), params=params)
+
+    async def page(
+        self, *, user_id: str | None = None, status: SessionStatus | None = None,
+        limit: int | None = None, cursor: str | None = None,
+    ) -> SessionPage:  # fmt: skip
+        params = {"user_id": user_id, "status": status, "limit": limit, "cursor": cursor}
+        return await self._call(SessionPage, "GET", "/sessions", params=params)
+
+    async def all(self, *, user_id: str | None = None) -> AsyncIterator[Session]:
+        """Every session, newest first, page by page."""
+        cursor = None
+        while True:
+            page = await self.page(user_id=user_id, limit=200, cursor=cursor)
+            for session in page.sessions:
+                yield session
+            if (cursor := page.next_cursor) is None:
+                return
+
+    async def history(
+        self, session_id: str, *, before: int | None = None, after: int | None = None, limit: int | None = None
+    ) -> HistoryPage:
+        """Messages in order: the last ones, or those before or after a `seq`."""
+        params = {"before": before, "after": after, "limit": limit}
+        return await self._call(HistoryPage, "GET", f"{_path(session_id)}/history", params=params)
+
+    async def add_message(self, session_id: str, message: NewMessage) -> MessageAdded:
+        return await self._call(MessageAdded, "POST", f"{_path(session_id)}/history", body=message)
+
+    async def track(self, session_id: str, invocation: NewInvocation) -> Tracked:
+        return await self._call(Tracked, "POST", f"{_path(session_id)}/invocations", body=invocation)
+
+    async def turn(self, session_id: str, turn: NewTurn) -> TurnStored:
+        """Stores a whole turn or nothing. May be sent again: the same turn_id is stored once."""
+        return await self._call(TurnStored, "POST", f"{_path(session_id)}/turns", body=turn, repeatable=True)
+
+    async def stored_turn(self, session_id: str, turn_id: str) -> TurnStored:
+        """NotFound when the session has no such turn."""
+        return await self._call(TurnStored, "GET", f"{_path(session_id)}/turns/{segment(turn_id)}")
+
+    async def context(self, session_id: str) -> Context:
+        return await self._call(Context, "GET", f"{_path(session_id)}/context")
+
+    async def set_context(self, session_id: str, context: Context) -> Updated:
+        return await self._call(Updated, "PUT", f"{_path(session_id)}/context", body=context)
+
+    async def state(self, session_id: str) -> StateAnswer:
+        return await self._call(StateAnswer, "GET", f"{_path(session_id)}/state")
+
+    async def set_state(self, session_id: str, changes: JsonObject) -> StateAnswer:
+        body = StatePatch(state=changes)
+        return await self._call(StateAnswer, "PATCH", f"{_path(session_id)}/state", body=body)
+
+    async def set_status(self, session_id: str, status: SessionStatus) -> Updated:
+        body = StatusChange(status=status)
+        return await self._call(Updated, "PATCH", f"{_path(session_id)}/status", body=body)
+
+    async def acquire_lease(self, session_id: str, holder: str, *, ttl_seconds: float = 30) -> Lease:
+        """Conflict while somebody else holds it."""
+        body = AcquireLease(holder=holder, ttl_seconds=ttl_seconds)
+        return await self._call(Lease, "POST", f"{_path(session_id)}/lease", body=body)
+
+    async def renew_lease(self, session_id: str, fencing_token: int, *, ttl_seconds: float = 30) -> Lease:
+        """Conflict when it was lost."""
+        body = RenewLease(fencing_token=fencing_token, ttl_seconds=ttl_seconds)
+        return await self._call(Lease, "PUT", f"{_path(session_id)}/lease/renew", body=body)
+
+    async def release_lease(self, session_id: str, fencing_token: int) -> Deleted:
+        params = {"fencing_token": fencing_token}
+        return await self._call(Deleted, "DELETE", f"{_path(session_id)}/lease", params=params)
+
+    async def delete(self, session_id: str, *, purge: bool = False) -> Deleted:
+        """Archives the session; with `purge` it is erased."""
+        params = {"purge": True if purge else None}
+        return await self._call(Deleted, "DELETE", _path(session_id), params=params)
+
+
+def _path(session_id: str) -> str:
+    return f"/sessions/{segment(session_id)}"
