@@ -154,3 +154,21 @@ class SearchAnswer(Answer):
     candidates: list[Candidate]
     threshold: float
     """Below it a caller should ask rather than guess."""
+
+
+class Factory(Answer):
+    """A function that makes an agent, found by reading sources: nothing was imported."""
+
+    factory_module: str
+    factory_function: str
+    parameters: list[str] = []
+    """Names of what may stand in `factory_params`."""
+    description: str = ""
+
+
+class FactoryList(Answer):
+    """GET /registry/factories."""
+
+    prefixes: list[str]
+    """Under which modules was looked."""
+    factories: list[Factory]
