@@ -8,7 +8,8 @@ from bureau_contracts.jobs import NewStep
 from bureau_contracts.shapes import Answer, Label, Request, Text
 
 MetricName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]{0,99}$")]
-LabelName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]{0,49}$")]
+LabelName = Annotated[str, StringConstraints(pattern=r"^_?[a-zA-Z][a-zA-Z0-9_]{0,49}$")]
+"""Two leading underscores are Prometheus' own."""
 
 
 class NewMetric(Request):
@@ -27,6 +28,8 @@ class Metric(Answer):
     """Of a counter its total; of observations their sum."""
     count: int
     """How often it was recorded."""
+    observed: bool = False
+    """True of observations: value / count is then their mean."""
 
 
 class MetricsSnapshot(Answer):
