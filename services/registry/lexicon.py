@@ -1,5 +1,5 @@
 """Small lists of general English: contractions, irregular forms, function words, and groups of words that mean much
-the same. Data, not rules; holds no word because some data set or some agent uses it.
+the same. Data, not rules, and general: a word of one trade or one catalogue belongs into that agent's own card.
 """
 
 CONTRACTIONS: dict[str, tuple[str, ...]] = {

@@ -5,6 +5,7 @@ Pure memory, one thread. Adding and removing touch only the terms concerned.
 
 import math
 from array import array
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable
 
@@ -23,7 +24,7 @@ _REMEMBERED = 4_096  # words whose neighbours are kept until the vocabulary chan
 
 
 class _Posting:
-    """The agents in which one term stands, and how much it says about each."""
+    """The agents in which one term stands, by rising slot, and how much it says about each."""
 
     __slots__ = ("impacts", "slots")
 
@@ -48,19 +49,19 @@ class Postings:
             if posting is None:
                 posting = self._terms[term] = _Posting()
                 self._learn(term)
-            posting.slots.append(slot)
-            posting.impacts.append(impact)
+            at = bisect_left(posting.slots, slot)
+            posting.slots.insert(at, slot)
+            posting.impacts.insert(at, impact)
         self._changed(+1)
 
     def remove(self, slot: int, terms: Iterable[str]) -> None:
         """Forget an agent; `terms` are those it was added with."""
         for term in terms:
             posting = self._terms[term]
-            at = posting.slots.index(slot)
-            last_slot, last_impact = posting.slots.pop(), posting.impacts.pop()
-            if at < len(posting.slots):
-                posting.slots[at], posting.impacts[at] = last_slot, last_impact
-            elif not posting.slots:
+            at = bisect_left(posting.slots, slot)
+            posting.slots.pop(at)
+            posting.impacts.pop(at)
+            if not posting.slots:
                 del self._terms[term]
                 self._unlearn(term)
         self._changed(-1)

@@ -1,7 +1,7 @@
 """How evidence becomes a score: the weights of each kind of evidence and the calibration. Numbers and arithmetic only.
 
-All numbers were fitted by `python -m benchmarks.routing_fit` (see there for the data and the method); a change to
-tokenising, lexicon or index wants them fitted anew.
+Weights and calibration were fitted by `python -m benchmarks.routing_fit` (see there for the data and the method), but
+for `semantic`, `nobody` and the threshold, which were chosen. A change to tokenising, lexicon or index wants a new fit.
 """
 
 import math

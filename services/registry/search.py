@@ -83,7 +83,7 @@ class AgentIndex:
         return name in self._entries
 
     def put(self, card: Card) -> None:
-        """Add one agent or replace it; costs the same in a catalogue of any size."""
+        """Add one agent or replace it; touches its own terms alone, so the catalogue's size hardly matters."""
         entry, impacts = read(card)
         self.remove(card.name)
         if self._free:

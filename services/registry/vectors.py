@@ -1,7 +1,7 @@
 """The agents' embeddings in one matrix, searched whole. Makes no embeddings; needs numpy (the `vectors` extra).
 
 Exact rather than approximate: 10,000 agents with five vectors each are one product of a few milliseconds. Without
-numpy the same product takes seconds, which is why there is no pure Python twin: without this module words decide.
+numpy the same product takes about a second, so there is no pure Python twin: without this module words decide.
 """
 
 from collections.abc import Sequence
