@@ -24,7 +24,7 @@ from kit.identity import Principal, PrincipalKind
 
 PREFIX = "bk_"
 RELOAD_SECONDS = 1.0
-"""A key that was created or revoked is known everywhere within this time."""
+"""A key that was revoked is refused everywhere within this time; one that was created is known at once."""
 
 
 class ApiKey(BaseModel):
@@ -120,7 +120,10 @@ class ApiKeyAuthenticator:
     def authenticate(self, secret: str) -> Principal:
         """Raises Unauthenticated for a key that is unknown, disabled or expired."""
         self._follow()
-        key = self._keys.get(secret.removeprefix(PREFIX).partition("_")[0]) if secret.startswith(PREFIX) else None
+        key_id = secret.removeprefix(PREFIX).partition("_")[0]
+        if key_id not in self._keys:
+            self._follow(at_once=True)
+        key = self._keys.get(key_id) if secret.startswith(PREFIX) else None
         # An unknown id is compared too, so that the time does not tell which ids exist.
         right = hmac.compare_digest(_digest(secret), key.sha256 if key else "0" * 64)
         expired = key is not None and key.expires_at is not None and key.expires_at.timestamp() <= self._now()
@@ -128,8 +131,8 @@ class ApiKeyAuthenticator:
             raise Unauthenticated("the API key is missing, unknown, disabled or expired", code="api_key_invalid")
         return Principal(key.tenant, key.user, key.kind, frozenset(key.scopes))
 
-    def _follow(self) -> None:
-        if self._monotonic() < self._look_again:
+    def _follow(self, *, at_once: bool = False) -> None:
+        if self._monotonic() < self._look_again and not at_once:
             return
         self._look_again = self._monotonic() + RELOAD_SECONDS
         try:

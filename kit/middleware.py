@@ -60,7 +60,9 @@ class TraceLayer:
                 )
             finally:
                 annotate({"http.response.status_code": answer.status, "url.path": scope["path"]})
-                log.info(
+                probe = scope["path"] == "/health" and answer.status == HTTPStatus.OK
+                report = log.debug if probe else log.info
+                report(
                     "http_request", method=scope.get("method", "WS"), path=scope["path"], status=answer.status,
                     duration_ms=round((time.perf_counter() - began) * 1000, 2), request_id=request_id, **fields,
                 )  # fmt: skip

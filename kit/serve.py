@@ -6,6 +6,7 @@ The package must have `settings.Settings` (a ServerSettings) and `app.create_app
 import argparse
 import importlib
 import sys
+import time
 
 import uvicorn
 
@@ -15,6 +16,8 @@ from kit.settings import SettingsError
 
 GRACE_SECONDS = 8
 """How long requests in flight may finish after SIGTERM; the promise is ten seconds for everything."""
+ORPHAN_SECONDS = 1.0
+"""How long they may finish when the parent died."""
 
 
 def main() -> None:
@@ -36,16 +39,24 @@ def main() -> None:
             access_log=False,
             log_config=None,
             server_header=False,
+            proxy_headers=False,
             date_header=True,
             timeout_graceful_shutdown=GRACE_SECONDS,
             ws="websockets-sansio",
         )
     )
     if arguments.lifeline:
-        watch_lifeline(lambda: setattr(server, "should_exit", True))
+        watch_lifeline(lambda: _end(server))
     server.run()
     if not server.started:
         sys.exit(3)
+
+
+def _end(server: uvicorn.Server) -> None:
+    """Our parent is gone and nobody waits for what is still streaming: it gets a moment, not the whole grace."""
+    server.should_exit = True
+    time.sleep(ORPHAN_SECONDS)
+    server.force_exit = True
 
 
 if __name__ == "__main__":

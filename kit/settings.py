@@ -19,7 +19,7 @@ class Settings(BaseModel):
     prefix that no field knows is an error: a typo must not become a default.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
     prefix: ClassVar[str]
 
     @classmethod
@@ -50,7 +50,9 @@ class CommonSettings(Settings):
     prefix = "BUREAU_"
 
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
+    """debug, info, warning or error."""
     log_format: str = Field("json", pattern="^(json|console)$")
+    """json, one object per line; or console, for people."""
     identity_public_keys: str = ""
     """PEM, one or several Ed25519 public keys: whose signature on a principal is believed. Empty: nobody's."""
     identity_private_key: SecretStr = SecretStr("")
@@ -58,6 +60,7 @@ class CommonSettings(Settings):
     keys_file: Path | None = None
     """The file of hashed API keys; None: no API key is accepted here."""
     max_body_bytes: int = Field(8 * 1024 * 1024, ge=1024)
+    """The largest request body that a service reads."""
     otlp_endpoint: str = ""
     """Base URL of an OpenTelemetry collector (OTLP over HTTP). Empty: no spans are made."""
     trace_sample_ratio: float = Field(1.0, ge=0, le=1)
@@ -77,7 +80,9 @@ class ServerSettings(Settings):
     """Where an HTTP server listens. Every service's settings class extends it."""
 
     host: str = "127.0.0.1"
+    """The address to listen on."""
     port: int
+    """The port to listen on."""
     common: CommonSettings = Field(default_factory=CommonSettings)
 
     @field_validator("port")

@@ -4,10 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from types import TracebackType
+from typing import Any, TypeVar, overload
 
 from kit.logs import get_logger
 
 log = get_logger(__name__)
+
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
 
 
 @asynccontextmanager
@@ -73,3 +78,27 @@ class until:  # noqa: N801 - reads as a keyword: `async with until(client_left()
     def _cancel_block(self, _: asyncio.Task[None]) -> None:
         self._cancelled = True
         self._block.cancel()
+
+
+@overload
+async def together(first: Coroutine[Any, Any, A], second: Coroutine[Any, Any, B], /) -> tuple[A, B]: ...
+
+
+@overload
+async def together(
+    first: Coroutine[Any, Any, A], second: Coroutine[Any, Any, B], third: Coroutine[Any, Any, C], /
+) -> tuple[A, B, C]: ...
+
+
+async def together(*works: Coroutine[Any, Any, Any]) -> tuple[Any, ...]:
+    """Runs independent work at the same time and returns the results in order.
+
+    The first failure ends all of it, and comes out as itself and not in a group: callers handle it as if the works had
+    run one after the other.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(work) for work in works]
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return tuple(task.result() for task in tasks)

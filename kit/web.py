@@ -21,8 +21,8 @@ from kit.identity import Principal, PrincipalVerifier
 from kit.middleware import BodyLayer, IdentityLayer, TraceLayer
 from kit.settings import ServerSettings
 from kit.telemetry import Telemetry, current_trace_id
+from kit.version import VERSION
 
-VERSION = "0.1.0"
 OPEN_PATHS = frozenset({"/health", "/openapi.json"})
 """What answers without identity: is it alive, and what does it speak. Neither says anything about anybody."""
 
@@ -60,6 +60,7 @@ def build_app(
         version=VERSION,
         lifespan=life,
         docs_url=None,
+        redirect_slashes=False,
         redoc_url=None,
         # Our own TraceLayer makes the one server span, and only when it is recorded.
         telemetry={"tracing": False, "metrics": False, "logs": False},

@@ -58,14 +58,13 @@ def test_a_disabled_key_is_refused_within_a_second_by_a_running_server(path: Pat
         server.authenticate(key.secret)
 
 
-def test_a_key_created_later_is_known_within_a_second(path: Path) -> None:
-    file, ticks = ApiKeyFile(path), Ticks()
+def test_a_key_created_later_is_known_at_once(path: Path) -> None:
+    file = ApiKeyFile(path)
     file.create(tenant="acme", user="ada")
-    server = ApiKeyAuthenticator(path, monotonic=ticks)
+    server = ApiKeyAuthenticator(path, monotonic=Ticks())
     with pytest.raises(Unauthenticated):
         server.authenticate("bk_none_none")
     key = file.create(tenant="acme", user="grace")
-    ticks.now += RELOAD_SECONDS
     assert server.authenticate(key.secret).subject == "grace"
 
 

@@ -1,0 +1,3 @@
+"""Bureau's version, where a server can read it without importing a framework."""
+
+VERSION = "0.1.0"
