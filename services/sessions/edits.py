@@ -1,0 +1,77 @@
+"""What a change of a session's content makes of it: the next numbers, the merged state, the times. No I/O."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from bureau_contracts.sessions import Context, Invocation, Message, NewInvocation, NewMessage, SessionStatus
+from bureau_contracts.shapes import JsonObject
+from kit.ids import new_id
+from services.sessions.record import SessionRecord, Write
+from services.sessions.statuses import require_writable
+
+TEMPORARY = "temp:"
+"""Prefix of state keys that live within one turn and are never stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """The parts of a session that are to change. What is empty stays as it is."""
+
+    messages: Sequence[NewMessage] = ()
+    invocations: Sequence[NewInvocation] = ()
+    context: Context | None = None
+    state: JsonObject | None = None
+    status: SessionStatus | None = None
+    """Whether it may follow the present one is for the caller to check: it depends on what the edit is part of."""
+    trace_id: str | None = None
+    """Of messages and invocations that name none."""
+
+
+def apply(record: SessionRecord, edit: Edit, now: datetime) -> Write:
+    """Raises SessionArchived. Everything in one edit happens at one time, never before what happened last."""
+    session = record.session
+    require_writable(session)
+    at = max(now, session.updated_at)
+    messages = [
+        _message(new, session.message_count + number, edit.trace_id, at)
+        for number, new in enumerate(edit.messages, start=1)
+    ]
+    invocations = [_invocation(new, edit.trace_id, at) for new in edit.invocations]
+    changed: dict[str, Any] = {
+        "version": session.version + 1,
+        "updated_at": at,
+        "message_count": session.message_count + len(messages),
+    }
+    if messages or invocations:
+        changed["last_activity"] = at
+    if edit.state is not None:
+        changed["state"] = merged(session.state, edit.state)
+    if edit.status is not None:
+        changed["status"] = edit.status
+    after = replace(
+        record,
+        session=session.model_copy(update=changed),
+        context=record.context if edit.context is None else edit.context,
+        invocation_count=record.invocation_count + len(invocations),
+    )
+    return Write(after, messages, invocations)
+
+
+def merged(state: JsonObject, changes: JsonObject) -> JsonObject:
+    """Keys are set, a null deletes one, temporary keys are dropped."""
+    both = {**state, **changes}
+    return {key: value for key, value in both.items() if value is not None and not key.startswith(TEMPORARY)}
+
+
+def _message(new: NewMessage, seq: int, trace_id: str | None, at: datetime) -> Message:
+    given = dict(new)
+    given["trace_id"] = new.trace_id or trace_id
+    return Message(**given, seq=seq, message_id=new_id("msg"), timestamp=at)
+
+
+def _invocation(new: NewInvocation, trace_id: str | None, at: datetime) -> Invocation:
+    given = dict(new)
+    given["trace_id"] = new.trace_id or trace_id
+    return Invocation(**given, timestamp=at)

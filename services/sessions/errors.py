@@ -1,0 +1,80 @@
+"""What the sessions service refuses, by what happened.
+
+NotFound   404 ├── SessionNotFound     none within the caller's reach; another's is no different from none
+               └── TurnNotFound        the session has no such turn
+Conflict   409 ├── SessionExists       a chosen id is taken
+               ├── SessionArchived     it is kept, and read-only
+               ├── IllegalTransition   this status cannot follow that one
+               ├── TurnDiffers         this turn_id was stored with another content
+               ├── LeaseHeld           somebody else is the writer; says for how long
+               ├── LeaseLost           the lease expired, was released or taken over
+               └── StaleWriter         a turn by somebody who is not the writer (any more)
+"""
+
+from datetime import timedelta
+
+from bureau_contracts.sessions import SessionStatus
+from kit.errors import Conflict, NotFound
+
+
+class SessionNotFound(NotFound):
+    code = "session_not_found"
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(f"no session {session_id}")
+
+
+class TurnNotFound(NotFound):
+    code = "turn_not_found"
+
+    def __init__(self, turn_id: str) -> None:
+        super().__init__(f"the session has no turn {turn_id}")
+
+
+class SessionExists(Conflict):
+    code = "session_exists"
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(f"{session_id} exists already; choose another id, or none")
+
+
+class SessionArchived(Conflict):
+    code = "session_archived"
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(f"{session_id} is archived: it can be read or purged, not changed")
+
+
+class IllegalTransition(Conflict):
+    code = "illegal_transition"
+
+    def __init__(self, current: SessionStatus, wanted: SessionStatus) -> None:
+        super().__init__(f"a session that is {current} cannot become {wanted}")
+
+
+class TurnDiffers(Conflict):
+    code = "turn_differs"
+
+    def __init__(self, turn_id: str) -> None:
+        super().__init__(f"{turn_id} is stored with another content; a new turn needs a new id")
+
+
+class LeaseHeld(Conflict):
+    code = "lease_held"
+
+    def __init__(self, left: timedelta) -> None:
+        super().__init__("another writer holds the session's lease", retry_after=left.total_seconds())
+
+
+class LeaseLost(Conflict):
+    code = "lease_lost"
+
+    def __init__(self) -> None:
+        super().__init__("this lease expired, was released or was taken over; acquire a new one")
+
+
+class StaleWriter(Conflict):
+    code = "stale_writer"
+
+    def __init__(self) -> None:
+        super().__init__("the turn carries no fencing token of the session's current lease: read the session again")

@@ -1,0 +1,59 @@
+"""What is kept of a session, and what a change of it consists of. Values only: no rule, no SQL."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from bureau_contracts.sessions import Context, Invocation, Lease, Message, Session, TurnStored
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRecord:
+    """A session as the store keeps it, without its messages."""
+
+    session: Session
+    context: Context
+    invocation_count: int = 0
+    last_fencing_token: int = 0
+    """Of the lease that was given out last, 0 before the first."""
+    lease: Lease | None = None
+    """The lease given out last, until it is released or lost; it may have expired."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTurn:
+    """A turn that was stored, and what its caller was answered."""
+
+    turn_id: str
+    digest: str
+    """Of its content: the same id with another content is refused."""
+    answer: TurnStored
+    stored_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """What a decision is made from, while nobody else can change the session."""
+
+    record: SessionRecord
+    turn: StoredTurn | None = None
+    """The turn that the change is about, when it is stored already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """What a decision changes: all of it is stored, or nothing."""
+
+    record: SessionRecord
+    """The session afterwards."""
+    messages: Sequence[Message] = ()
+    invocations: Sequence[Invocation] = ()
+    turn: StoredTurn | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in the list of sessions, which is ordered by these two, greatest first."""
+
+    last_activity: datetime
+    session_id: str

@@ -1,0 +1,178 @@
+"""Contracts to rows and back, the same for every SQL adapter. JSON is text; the adapter says what a time is."""
+
+import json
+from datetime import datetime
+from typing import Any, Protocol
+
+from bureau_contracts.sessions import Context, Invocation, Lease, Message, Session, TurnStored
+from bureau_contracts.shapes import JsonObject
+from services.sessions.record import SessionRecord, StoredTurn
+
+Values = tuple[str | int | float | bool | datetime | None, ...]
+
+
+# `json.dumps` with options of one's own makes an encoder for every call.
+to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+class Row(Protocol):
+    """A row of either driver: values by the name of their column."""
+
+    def __getitem__(self, column: str, /) -> Any: ...
+
+
+def fixed_values(record: SessionRecord) -> Values:
+    """What never changes: tenant, session_id, user_id, created_at."""
+    session = record.session
+    return (session.tenant, session.session_id, session.user_id, session.created_at)
+
+
+def changing_values(record: SessionRecord) -> Values:
+    """title, status, lifecycle, autonomy_level, updated_at, last_activity, message_count, invocation_count, version,
+    last_fencing_token, lease_holder, lease_expires_at, metadata, state, context."""
+    session, lease = record.session, record.lease
+    return (
+        session.title,
+        session.status.value,
+        session.lifecycle.value,
+        session.autonomy_level.value,
+        session.updated_at,
+        session.last_activity,
+        session.message_count,
+        record.invocation_count,
+        session.version,
+        record.last_fencing_token,
+        lease.holder if lease else None,
+        lease.expires_at if lease else None,
+        to_json(session.metadata),
+        to_json(session.state),
+        to_json(dict(record.context)),
+    )
+
+
+def message_values(session: Session, message: Message) -> Values:
+    """tenant, session_id, seq, message_id, role, agent, content, tool_calls, tool_results, input_tokens,
+    output_tokens, cost, trace_id, created_at."""
+    return (
+        session.tenant,
+        session.session_id,
+        message.seq,
+        message.message_id,
+        message.role.value,
+        message.agent,
+        to_json(message.content),
+        to_json([dict(call) for call in message.tool_calls]),
+        to_json([dict(result) for result in message.tool_results]),
+        message.input_tokens,
+        message.output_tokens,
+        message.cost,
+        message.trace_id,
+        message.timestamp,
+    )
+
+
+def invocation_values(session: Session, number: int, invocation: Invocation) -> Values:
+    """tenant, session_id, number, agent_name, query, response, success, error_message, duration_ms, input_tokens,
+    output_tokens, cost, trace_id, created_at."""
+    return (
+        session.tenant,
+        session.session_id,
+        number,
+        invocation.agent_name,
+        invocation.query,
+        invocation.response,
+        invocation.success,
+        invocation.error_message,
+        invocation.duration_ms,
+        invocation.input_tokens,
+        invocation.output_tokens,
+        invocation.cost,
+        invocation.trace_id,
+        invocation.timestamp,
+    )
+
+
+def turn_values(session: Session, turn: StoredTurn) -> Values:
+    """tenant, session_id, turn_id, digest, answer, created_at."""
+    return (
+        session.tenant,
+        session.session_id,
+        turn.turn_id,
+        turn.digest,
+        turn.answer.model_dump_json(),
+        turn.stored_at,
+    )
+
+
+def session_of(row: Row) -> Session:
+    return Session(
+        session_id=row["session_id"],
+        tenant=row["tenant"],
+        user_id=row["user_id"],
+        title=row["title"],
+        status=row["status"],
+        lifecycle=row["lifecycle"],
+        autonomy_level=row["autonomy_level"],
+        metadata=_object(row["metadata"]),
+        state=_object(row["state"]),
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        last_activity=row["last_activity"],
+        message_count=row["message_count"],
+        version=row["version"],
+    )
+
+
+def record_of(row: Row) -> SessionRecord:
+    lease = None
+    if row["lease_holder"] is not None:
+        lease = Lease(
+            fencing_token=row["last_fencing_token"], holder=row["lease_holder"], expires_at=row["lease_expires_at"]
+        )
+    context = Context.model_validate_json(row["context"])
+    return SessionRecord(session_of(row), context, row["invocation_count"], row["last_fencing_token"], lease)
+
+
+def message_of(row: Row) -> Message:
+    return Message(
+        seq=row["seq"],
+        message_id=row["message_id"],
+        role=row["role"],
+        content=json.loads(row["content"]),
+        agent=row["agent"],
+        tool_calls=json.loads(row["tool_calls"]),
+        tool_results=json.loads(row["tool_results"]),
+        input_tokens=row["input_tokens"],
+        output_tokens=row["output_tokens"],
+        cost=row["cost"],
+        trace_id=row["trace_id"],
+        timestamp=row["created_at"],
+    )
+
+
+def invocation_of(row: Row) -> Invocation:
+    return Invocation(
+        agent_name=row["agent_name"],
+        query=row["query"],
+        response=row["response"],
+        success=row["success"],
+        error_message=row["error_message"],
+        duration_ms=row["duration_ms"],
+        input_tokens=row["input_tokens"],
+        output_tokens=row["output_tokens"],
+        cost=row["cost"],
+        trace_id=row["trace_id"],
+        timestamp=row["created_at"],
+    )
+
+
+def turn_of(row: Row) -> StoredTurn:
+    # The time is the only value that no model validates on its way out.
+    at: str | datetime = row["created_at"]
+    stored_at = datetime.fromisoformat(at) if isinstance(at, str) else at
+    return StoredTurn(row["turn_id"], row["digest"], TurnStored.model_validate_json(row["answer"]), stored_at)
+
+
+def _object(text: str) -> JsonObject:
+    value: JsonObject = json.loads(text)
+    return value

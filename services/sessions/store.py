@@ -1,0 +1,75 @@
+"""The port of the sessions' store. The rules are elsewhere: a store finds, locks, and remembers."""
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from bureau_contracts.sessions import Invocation, Lifecycle, Message, Session, SessionStatus
+from kit.identity import Reach
+from services.sessions.record import Current, Position, SessionRecord, StoredTurn, Write
+
+T = TypeVar("T")
+
+Decide = Callable[[Current], tuple[T, Write | None]]
+"""Looks at a session and says what to answer and what to write (None: nothing). Pure and quick: it runs while the
+session is locked, perhaps in another thread, perhaps more than once. What it raises changes nothing."""
+
+
+class SessionStore(Protocol):
+    """Promises, shown by one suite over every adapter:
+
+    - What a method returned from is durable; what it raised from changed nothing, except that after Unavailable it is
+      not known (the answer may have been lost on its way back).
+    - Changes of one session happen one after the other, each whole or not at all; readers see none half done.
+    - A session that is not within `reach` is SessionNotFound, exactly as one that does not exist.
+    - Unavailable is raised when the store is away or full; it works again by itself afterwards.
+    """
+
+    async def open(self) -> None:
+        """Called once, first. Returns also when a remote store is away."""
+
+    async def close(self) -> None:
+        """Lets what is under way finish."""
+
+    async def ping(self) -> str:
+        """What it is, in a few words, for `/health`. Raises Unavailable."""
+
+    async def create(self, record: SessionRecord) -> None:
+        """Raises SessionExists when the session's tenant has one of that id. Other tenants' ids do not matter."""
+
+    async def change(self, reach: Reach, session_id: str, decide: Decide[T], *, turn_id: str | None = None) -> T:
+        """Locks the session, asks `decide`, writes what it says, and returns its answer.
+
+        With `turn_id`, `decide` is also shown that turn when it is stored already.
+        """
+
+    async def purge(self, reach: Reach, session_id: str) -> None:
+        """Erases the session and everything in it."""
+
+    async def get(self, reach: Reach, session_id: str) -> SessionRecord: ...
+
+    async def turn(self, reach: Reach, session_id: str, turn_id: str) -> StoredTurn | None: ...
+
+    async def view(
+        self, reach: Reach, session_id: str, *, messages: int, invocations: int
+    ) -> tuple[SessionRecord, list[Message], list[Invocation]]:
+        """The session with its last messages and invocations, oldest first, all as of one moment."""
+
+    async def history(
+        self, reach: Reach, session_id: str, *, after: int, before: int, limit: int, newest: bool
+    ) -> tuple[int, list[Message]]:
+        """The session's message count, and messages with after < seq < before, oldest first.
+
+        When there are more than `limit`, these are the first of them, or with `newest` the last. As quick for a long
+        session as for a short one.
+        """
+
+    async def page(
+        self,
+        reach: Reach,
+        *,
+        lifecycle: Lifecycle,
+        status: SessionStatus | None,
+        after: Position | None,
+        limit: int,
+    ) -> list[Session]:
+        """Sessions by last activity, newest first, from behind `after`. As quick for many sessions as for few."""

@@ -1,0 +1,244 @@
+"""The sessions' store in Postgres, schema `sessions`: any number of replicas may share it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from bureau_contracts.sessions import Invocation, Lifecycle, Message, Session, SessionStatus
+from kit import postgres
+from kit.errors import Unavailable
+from kit.identity import Reach
+from kit.logs import get_logger
+from services.sessions import rows
+from services.sessions import statements_postgres as sql
+from services.sessions.errors import SessionExists, SessionNotFound
+from services.sessions.record import Current, Position, SessionRecord, StoredTurn, Write
+from services.sessions.store import Decide, T
+
+log = get_logger(__name__)
+
+MIGRATIONS = Path(__file__).parent / "migrations" / "postgres"
+CONNECTION_SECONDS = 5.0
+"""How long a request waits for a connection before it is told to come back."""
+COMMAND_SECONDS = 10.0
+"""How long one statement may take, waiting for a lock included."""
+HOPEFUL_TRIES = 2
+
+_AWAY = (
+    OSError,  # refused, reset, timed out
+    asyncpg.InterfaceError,  # the connection was cut, or the pool is closing
+    asyncpg.InternalClientError,  # a connection that was cut while nobody used it
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # the server is stopping or starting, or cancelled the statement
+    asyncpg.InsufficientResourcesError,  # full disk, too many connections
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+)
+
+Connection = Any
+"""asyncpg, which brings no types, hands out a proxy of its connection."""
+
+
+class PostgresSessionStore:
+    """Starts while the database is away; migrates when it first answers."""
+
+    def __init__(self, url: str, *, connections: int = 10, statement_cache_size: int = 100) -> None:
+        self._url, self._connections, self._cache = url, connections, statement_cache_size
+        self._migrated = False
+        self._migrating = asyncio.Lock()
+
+    async def open(self) -> None:
+        self._pool = await postgres.open_pool(
+            self._url,
+            max_size=self._connections,
+            command_timeout_seconds=COMMAND_SECONDS,
+            statement_cache_size=self._cache,
+            reset_on_release=False,
+        )
+        try:
+            await self.ping()
+        except Unavailable:
+            log.warning("store_away_at_start")
+
+    async def close(self) -> None:
+        try:
+            async with asyncio.timeout(CONNECTION_SECONDS):
+                await self._pool.close()
+        except TimeoutError:
+            self._pool.terminate()
+
+    async def ping(self) -> str:
+        async with self._connection() as connection:
+            return f"postgres {await connection.fetchval('SHOW server_version')}"
+
+    async def create(self, record: SessionRecord) -> None:
+        values = (*rows.fixed_values(record), *rows.changing_values(record))
+        async with self._connection() as connection:
+            try:
+                await connection.execute(sql.INSERT_SESSION, *values)
+            except asyncpg.UniqueViolationError as error:
+                raise SessionExists(record.session.session_id) from error
+
+    async def change(self, reach: Reach, session_id: str, decide: Decide[T], *, turn_id: str | None = None) -> T:
+        """Hopes first that nobody else changes the session meanwhile, which is two round trips; else locks its row."""
+        key = (reach, session_id, turn_id)
+        async with self._connection() as connection:
+            for _ in range(HOPEFUL_TRIES):
+                done, answer = await _try(connection, sql.SESSION, key, decide)
+                if done:
+                    return answer
+            async with connection.transaction():
+                _, answer = await _try(connection, sql.LOCK_SESSION, key, decide)
+                return answer
+
+    async def purge(self, reach: Reach, session_id: str) -> None:
+        async with self._connection() as connection:
+            if await connection.fetchval(sql.DELETE_SESSION, reach.tenant, session_id, reach.user) is None:
+                raise SessionNotFound(session_id)
+
+    async def get(self, reach: Reach, session_id: str) -> SessionRecord:
+        async with self._connection() as connection:
+            return await _find(connection, reach, session_id)
+
+    async def turn(self, reach: Reach, session_id: str, turn_id: str) -> StoredTurn | None:
+        async with self._snapshot() as connection:
+            await _find(connection, reach, session_id)
+            return await _turn(connection, reach, session_id, turn_id)
+
+    async def view(
+        self, reach: Reach, session_id: str, *, messages: int, invocations: int
+    ) -> tuple[SessionRecord, list[Message], list[Invocation]]:
+        async with self._snapshot() as connection:
+            record = await _find(connection, reach, session_id)
+            before = record.session.message_count + 1
+            last = await _messages(connection, reach, session_id, after=0, before=before, limit=messages, newest=True)
+            found = await connection.fetch(sql.LAST_INVOCATIONS, reach.tenant, session_id, invocations)
+            return record, last, [rows.invocation_of(row) for row in found][::-1]
+
+    async def history(
+        self, reach: Reach, session_id: str, *, after: int, before: int, limit: int, newest: bool
+    ) -> tuple[int, list[Message]]:
+        async with self._snapshot() as connection:
+            count = (await _find(connection, reach, session_id)).session.message_count
+            return count, await _messages(
+                connection, reach, session_id, after=after, before=before, limit=limit, newest=newest
+            )
+
+    async def page(
+        self,
+        reach: Reach,
+        *,
+        lifecycle: Lifecycle,
+        status: SessionStatus | None,
+        after: Position | None,
+        limit: int,
+    ) -> list[Session]:
+        query, values = sql.page_query(reach, lifecycle, status, after, limit)
+        async with self._connection() as connection:
+            return [rows.session_of(row) for row in await connection.fetch(query, *values)]
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        """Raises Unavailable for whatever says that the database is away, at any point of the block."""
+        try:
+            await self._migrate()
+            async with self._pool.acquire(timeout=CONNECTION_SECONDS) as connection:
+                try:
+                    yield connection
+                except TimeoutError:
+                    raise  # asyncpg cancels the statement before it hands the connection to anybody else
+                except _AWAY:
+                    connection.terminate()  # nobody should be handed one that failed
+                    raise
+        except _AWAY as error:
+            log.warning("store_failed", error=repr(error))
+            raise Unavailable("the sessions' database is away", code="store_unavailable") from error
+
+    @asynccontextmanager
+    async def _snapshot(self) -> AsyncIterator[Connection]:
+        async with (
+            self._connection() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            yield connection
+
+    async def _migrate(self) -> None:
+        if self._migrated:
+            return
+        # Waiting for one's turn has an end; a migration may take as long as it takes.
+        async with asyncio.timeout(CONNECTION_SECONDS):
+            await self._migrating.acquire()
+        try:
+            if not self._migrated:
+                for name in await postgres.migrate(self._pool, "sessions", MIGRATIONS):
+                    log.info("migration_applied", name=name)
+                self._migrated = True
+        finally:
+            self._migrating.release()
+
+
+async def _try(
+    connection: Connection, select: str, key: tuple[Reach, str, str | None], decide: Decide[T]
+) -> tuple[bool, T]:
+    """Reads, decides, writes. False when the session was changed in between; then nothing was written."""
+    reach, session_id, turn_id = key
+    row = await _row(connection, select, reach, session_id)
+    turn = None if turn_id is None else await _turn(connection, reach, session_id, turn_id)
+    answer, write = decide(Current(rows.record_of(row), turn))
+    return write is None or await _write(connection, row["revision"], write), answer
+
+
+async def _row(connection: Connection, select: str, reach: Reach, session_id: str) -> rows.Row:
+    row: rows.Row | None = await connection.fetchrow(select, reach.tenant, session_id, reach.user)
+    if row is None:
+        raise SessionNotFound(session_id)
+    return row
+
+
+async def _find(connection: Connection, reach: Reach, session_id: str) -> SessionRecord:
+    return rows.record_of(await _row(connection, sql.SESSION, reach, session_id))
+
+
+async def _turn(connection: Connection, reach: Reach, session_id: str, turn_id: str) -> StoredTurn | None:
+    row = await connection.fetchrow(sql.TURN, reach.tenant, session_id, turn_id)
+    return None if row is None else rows.turn_of(row)
+
+
+async def _messages(
+    connection: Connection, reach: Reach, session_id: str, *, after: int, before: int, limit: int, newest: bool
+) -> list[Message]:
+    query = f"{sql.MESSAGES} ORDER BY seq {'DESC' if newest else 'ASC'} LIMIT $5"
+    found = [
+        rows.message_of(row) for row in await connection.fetch(query, reach.tenant, session_id, after, before, limit)
+    ]
+    return found[::-1] if newest else found
+
+
+async def _write(connection: Connection, revision: int, write: Write) -> bool:
+    """False when the session is not at that revision any more; then nothing was written."""
+    session = write.record.session
+    first = write.record.invocation_count - len(write.invocations) + 1
+    messages = [rows.message_values(session, message) for message in write.messages]
+    invocations = [
+        rows.invocation_values(session, number, each) for number, each in enumerate(write.invocations, first)
+    ]
+    turns = [rows.turn_values(session, write.turn)] if write.turn else []
+    written: int = await connection.fetchval(
+        sql.WRITE,
+        *rows.changing_values(write.record),
+        session.tenant,
+        session.session_id,
+        revision,
+        *_columns(messages, sql.MESSAGE_COLUMNS),
+        *_columns(invocations, sql.INVOCATION_COLUMNS),
+        *_columns(turns, sql.TURN_COLUMNS),
+    )
+    return bool(written)
+
+
+def _columns(values: Sequence[rows.Values], count: int) -> Iterable[Sequence[object]]:
+    return zip(*values, strict=True) if values else [()] * count
