@@ -43,6 +43,10 @@ bench: install  ## the figures of docs/benchmarks.md, each beside its reference 
 format: install  ## put the code into its form
 	@.venv/bin/ruff check --fix --quiet . ; .venv/bin/ruff format --quiet .
 
+.PHONY: docs
+docs: install  ## write what docs say of the code anew: .env.example
+	@$(PY) -m deploy.env_example > .env.example
+
 .PHONY: lock
 lock: install  ## write the lock files anew from what is declared
 	@deploy/lock.sh
