@@ -34,9 +34,9 @@ tmp=$(mktemp -d); trap 'rm -rf "$tmp"' EXIT
 requirements "${declarations[@]}" | sort -u > "$tmp/all.in"
 "$uv" pip compile "${options[@]}" "$tmp/all.in" -o "$tmp/all.lock"
 { echo "# declarations: $(digest)"; cat "$tmp/all.lock"; } > requirements.lock
-for member in services/*/ gateway/; do
-  sources=("${member}pyproject.toml" contracts/pyproject.toml)
-  if grep -q agent-bureau "${member}pyproject.toml"; then sources+=(sdk/pyproject.toml); fi
+for declaration in services/*/pyproject.toml gateway/pyproject.toml; do
+  sources=("$declaration" contracts/pyproject.toml)
+  if grep -q agent-bureau "$declaration"; then sources+=(sdk/pyproject.toml); fi
   requirements "${sources[@]}" | sort -u > "$tmp/one.in"
-  "$uv" pip compile "${options[@]}" --constraint requirements.lock "$tmp/one.in" -o "${member}requirements.lock"
+  "$uv" pip compile "${options[@]}" --constraint requirements.lock "$tmp/one.in" -o "${declaration%pyproject.toml}requirements.lock"
 done
