@@ -1,6 +1,7 @@
 """A Bureau of the demo's own: real processes on a throw-away data folder and free ports, gone afterwards."""
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -8,15 +9,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_SECONDS = 60
 STOP_SECONDS = 15
-SERVICE_OFFSETS = range(3, 9)
-"""A service's port is the public port - 80 + its offset."""
+SERVICE_NUMBERS = {"registry": 3, "sessions": 4, "memory": 5, "jobs": 6, "runtime": 7, "evaluation": 8}
+"""A service's port is the public port - 80 + its number."""
 
 
 class System:
@@ -30,17 +31,26 @@ class System:
         """Returns the seconds until everything is ready. Raises RuntimeError, with the last lines, when it is not."""
         began = time.monotonic()
         log = self._data / "up.log"
-        with open(log, "wb") as output:
+        with open(log, "ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "deploy.local", "up"],
+                [sys.executable, "-m", "deploy.local", "up", "--with-parent"],
                 cwd=ROOT, env={**os.environ, "BUREAU_DATA": str(self._data), "BUREAU_PORT": str(self._port)},
                 stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
-        while b"ready" not in log.read_bytes().lower().split(b"not ready")[-1]:
+        while not self._ready():
             if self._process.poll() is not None or time.monotonic() - began > READY_SECONDS:
                 raise RuntimeError("Bureau did not start:\n" + "\n".join(log.read_text().splitlines()[-20:]))
             time.sleep(0.05)
         return time.monotonic() - began
+
+    def _ready(self) -> bool:
+        """What the launcher says of the run that we started, not of one before."""
+        assert self._process is not None
+        try:
+            state = json.loads((self._data / "run" / "state.json").read_text())
+        except (OSError, ValueError):
+            return False
+        return bool(state["state"] == "ready" and state["pid"] == self._process.pid)
 
     def stop(self) -> None:
         """As Ctrl-C does; what has not ended after a while is killed."""
@@ -53,13 +63,34 @@ class System:
         self._process.kill()
         self._process.wait()
 
-    def key(self, user: str) -> str:
-        """A new API key of an ordinary user."""
+    def wait(self) -> None:
+        """Until the process that was started has ended."""
+        assert self._process is not None
+        self._process.wait(STOP_SECONDS)
+
+    def key(self, user: str, *, tenant: str = "default", scopes: Sequence[str] = ()) -> str:
+        """A new API key."""
         command = [sys.executable, "-m", "gateway.keys", "create", "--file", str(self._data / "keys.json")]
+        scoped = [word for scope in scopes for word in ("--scope", scope)]
         finished = subprocess.run(  # noqa: S603 - our own module
-            [*command, "--tenant", "default", "--user", user], cwd=ROOT, check=True, capture_output=True, text=True
-        )
+            [*command, "--tenant", tenant, "--user", user, *scoped],
+            cwd=ROOT, check=True, capture_output=True, text=True,
+        )  # fmt: skip
         return finished.stdout.strip()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def logs(self) -> Path:
+        """One file per process."""
+        return self._data / "logs"
+
+    def service_url(self, service: str) -> str:
+        """Where a service listens itself, behind the gateway."""
+        return f"http://127.0.0.1:{self._port - 80 + SERVICE_NUMBERS[service]}"
 
     @property
     def url(self) -> str:
@@ -96,7 +127,7 @@ def free_port() -> int:
     for port in range(9080, 20000, 100):
         with contextlib.ExitStack() as held:
             try:
-                for each in (port, *(port - 80 + offset for offset in SERVICE_OFFSETS)):
+                for each in (port, *(port - 80 + offset for offset in SERVICE_NUMBERS.values())):
                     held.enter_context(socket.socket()).bind(("127.0.0.1", each))
             except OSError:
                 continue

@@ -1,0 +1,43 @@
+"""What Bureau promises, and the tests that show it. `tests/unit/house/test_promises.py` matches both ways."""
+
+PROMISES: dict[str, list[str]] = {
+    "A write that was acknowledged survives kill -9 of any process": [
+        "tests/e2e/test_crashes.py::test_kill_minus_nine_of_everything_leaves_nothing_and_loses_nothing",
+    ],
+    "A session's messages are 1, 2, 3 … without gap or double; a writer whose lease was lost is refused": [
+        "tests/contract/stores/test_sessions_store.py"
+        "::test_concurrent_appenders_number_their_messages_without_gap_or_double",
+        "tests/contract/stores/test_sessions_writers.py::test_a_writer_whose_lease_was_taken_over_is_refused",
+        "tests/chaos/test_sessions_survive_kill.py::test_acknowledged_messages_survive_kill_9",
+    ],
+    "A job goes on from its last recorded step after a worker's death": [
+        "tests/e2e/test_crashes.py::test_a_killed_workers_job_goes_on_from_its_last_recorded_step",
+    ],
+    "There is no answer without identity, at the gateway and on every service's own port": [
+        "tests/e2e/test_whole_trip.py"
+        "::test_nobody_gets_in_without_identity_neither_at_the_gateway_nor_at_a_services_own_port",
+        "tests/unit/kit/test_web.py::test_without_identity_there_is_no_answer",
+    ],
+    "Nobody sees, changes or finds what belongs to another user or tenant": [
+        "tests/e2e/test_isolation.py::test_another_users_session_is_not_there",
+        "tests/e2e/test_isolation.py::test_another_users_memories_are_not_found",
+        "tests/e2e/test_isolation.py::test_another_users_job_is_not_there",
+        "tests/e2e/test_isolation.py::test_another_tenant_sees_nothing_of_this_one",
+    ],
+    "Bad input gets a 4xx problem document with code and trace ID, and changes nothing": [
+        "tests/e2e/test_bad_input.py::test_bad_input_is_a_problem_and_changes_nothing",
+        "tests/e2e/test_bad_input.py::test_a_hundred_megabytes_are_refused_at_once",
+    ],
+    "One trace ID links what every service did for a request": [
+        "tests/e2e/test_whole_trip.py::test_one_trace_id_links_the_log_lines_of_every_service_of_a_turn",
+    ],
+    "Nothing is left behind when the launcher dies, however it dies": [
+        "tests/e2e/test_crashes.py::test_kill_minus_nine_of_everything_leaves_nothing_and_loses_nothing",
+    ],
+    "Every service starts with only its own dependencies installed": [
+        "tests/integration/test_services_alone.py::test_a_service_starts_alone_and_refuses_strangers",
+    ],
+    "API keys are stored as digests and compared in constant time": [
+        "tests/unit/kit/test_api_keys.py::test_the_file_holds_no_key_and_is_private",
+    ],
+}
