@@ -35,7 +35,7 @@ class NewMemory(Request):
     """Whose memory; None means the caller's own. Another's needs a tenant-wide scope."""
     agent: AgentName | None = None
     session_id: SessionId | None = None
-    source_seqs: list[Annotated[int, Field(ge=1)]] = Field(default_factory=list, max_length=1000)
+    source_seqs: list[Annotated[int, Field(ge=1, le=2**53)]] = Field(default_factory=list, max_length=1000)
     kind: MemoryKind = MemoryKind.FACT
     metadata: JsonObject = Field(default_factory=dict)
     importance: Importance = 0.5

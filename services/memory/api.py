@@ -1,0 +1,151 @@
+"""The memory's routes."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from fastapi import Depends, Query, Request
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from bureau_contracts.memory import (
+    MemoriesErased,
+    MemoriesStored,
+    Memory,
+    MemoryHistory,
+    MemoryId,
+    MemoryKind,
+    MemoryPage,
+    MemoryPatch,
+    MemorySearchAnswer,
+    MemoryStored,
+    NewMemories,
+    NewMemory,
+    SearchMode,
+)
+from bureau_contracts.sessions import Deleted
+from bureau_contracts.shapes import AgentName, Limit, NoNul, SubjectId
+from kit.errors import Invalid
+from kit.paging import decode_cursor, encode_cursor
+from kit.telemetry import current_trace_id
+from kit.web import PrincipalDep, router
+from services.memory.service import MemoryService, Wanted
+from services.memory.store import Position
+
+routes = router("/memory", "memory")
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_memory_id = TypeAdapter[str](MemoryId)
+
+
+def _service(request: Request) -> MemoryService:
+    service: MemoryService = request.app.state.memory
+    return service
+
+
+ServiceDep = Annotated[MemoryService, Depends(_service)]
+
+
+class _Parameters(BaseModel):
+    """An unknown parameter is refused: a misspelt filter would widen what is meant."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Which(_Parameters):
+    user_id: SubjectId | None = None
+    agent: AgentName | None = None
+    kind: MemoryKind | None = None
+
+    def wanted(self) -> Wanted:
+        return Wanted(self.user_id, self.agent, self.kind)
+
+
+class _ListParameters(_Which):
+    limit: Limit = 50
+    cursor: Annotated[str, Field(max_length=500)] | None = None
+
+
+class _SearchParameters(_Which):
+    q: Annotated[str, Field(min_length=1, max_length=20_000), NoNul]
+    k: Annotated[int, Field(ge=1, le=100)] = 5
+    mode: SearchMode = SearchMode.HYBRID
+    min_score: Annotated[float, Field(allow_inf_nan=False)] | None = None
+
+
+class _EraseParameters(_Parameters):
+    user_id: SubjectId
+
+
+@routes.post("", status_code=201)
+async def store(principal: PrincipalDep, service: ServiceDep, body: NewMemory) -> MemoryStored:
+    """Stores a memory. The same text for the same owner is stored once; `created` is then false."""
+    return (await service.remember(principal, [body]))[0]
+
+
+@routes.post("/batch", status_code=201)
+async def store_batch(principal: PrincipalDep, service: ServiceDep, body: NewMemories) -> MemoriesStored:
+    """Stores all of the memories, or none."""
+    return MemoriesStored(memories=await service.remember(principal, body.memories))
+
+
+@routes.get("")
+async def page(principal: PrincipalDep, service: ServiceDep, which: Annotated[_ListParameters, Query()]) -> MemoryPage:
+    """Memories, newest first."""
+    after = _position(which.cursor) if which.cursor else None
+    memories = await service.page(principal, which.wanted(), which.limit + 1, after)
+    shown = memories[: which.limit]
+    return MemoryPage(memories=shown, next_cursor=_cursor(shown[-1]) if len(memories) > which.limit else None)
+
+
+@routes.get("/search")
+async def search(
+    principal: PrincipalDep, service: ServiceDep, asked: Annotated[_SearchParameters, Query()]
+) -> MemorySearchAnswer:
+    """The memories that fit `q` best. Answers 200 without results and with `degraded` when the database is away."""
+    found = await service.search(
+        principal, asked.wanted(), asked.q, k=asked.k, mode=asked.mode, min_score=asked.min_score
+    )
+    return MemorySearchAnswer(results=found.hits, degraded=found.degraded, trace_id=current_trace_id())
+
+
+@routes.delete("")
+async def erase(
+    principal: PrincipalDep, service: ServiceDep, whose: Annotated[_EraseParameters, Query()]
+) -> MemoriesErased:
+    """Erases one person's memories. `user_id` must be given: nothing is ever erased by the lack of a filter."""
+    return MemoriesErased(erased=await service.erase(principal, whose.user_id))
+
+
+@routes.get("/{memory_id}")
+async def get(principal: PrincipalDep, service: ServiceDep, memory_id: MemoryId) -> Memory:
+    return await service.get(principal, memory_id)
+
+
+@routes.patch("/{memory_id}")
+async def update(principal: PrincipalDep, service: ServiceDep, memory_id: MemoryId, body: MemoryPatch) -> Memory:
+    """Changes what is sent. The version before is kept in the history; a null takes an expiry away."""
+    return await service.update(principal, memory_id, body)
+
+
+@routes.delete("/{memory_id}")
+async def delete(principal: PrincipalDep, service: ServiceDep, memory_id: MemoryId) -> Deleted:
+    """Deletes a memory and its history."""
+    await service.forget(principal, memory_id)
+    return Deleted()
+
+
+@routes.get("/{memory_id}/history")
+async def history(principal: PrincipalDep, service: ServiceDep, memory_id: MemoryId) -> MemoryHistory:
+    """Former versions, newest first, 200 at most."""
+    return MemoryHistory(versions=await service.history(principal, memory_id))
+
+
+def _cursor(last: Memory) -> str:
+    return encode_cursor((last.created_at - _EPOCH) // timedelta(microseconds=1), last.memory_id)
+
+
+def _position(cursor: str) -> Position:
+    microseconds, memory_id = decode_cursor(cursor, int, str)
+    try:
+        return Position(_EPOCH + timedelta(microseconds=int(microseconds)), _memory_id.validate_python(memory_id))
+    except (OverflowError, ValidationError):
+        raise Invalid("cursor: not one that this list gave out", code="invalid_cursor") from None

@@ -1,0 +1,157 @@
+"""The rules of memory: whose memories a caller stores and finds, and that a search never fails for want of a store."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from bureau_contracts.memory import (
+    Memory,
+    MemoryHit,
+    MemoryKind,
+    MemoryPatch,
+    MemoryStored,
+    MemoryVersion,
+    NewMemory,
+    SearchMode,
+)
+from kit.clock import Clock
+from kit.errors import Invalid, NotFound
+from kit.identity import Principal
+from kit.ids import new_id
+from kit.logs import get_logger
+from kit.telemetry import span
+from services.memory.embedder import Embedder
+from services.memory.store import Change, Draft, Filter, MemoryStore, Position, Query, StoreAway, Wording
+from services.memory.usage import UsageCounts
+from services.memory.wording import digest, distinct_words
+
+log = get_logger(__name__)
+
+T = TypeVar("T")
+
+QUERY_WORDS = 32
+"""How many of a query's words are looked up; a whole message may be the query."""
+LOOP_CHARACTERS = 10_000
+"""Up to so many characters are read in the event loop (about a millisecond), more in a thread."""
+
+
+class MemoryNotFound(NotFound):
+    code = "memory_not_found"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which memories a caller asks for, before it is known which it may have."""
+
+    user_id: str | None = None
+    agent: str | None = None
+    kind: MemoryKind | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    hits: list[MemoryHit]
+    degraded: bool
+
+
+class MemoryService:
+    def __init__(self, store: MemoryStore, embedder: Embedder, usage: UsageCounts, clock: Clock) -> None:
+        self._store, self._embedder, self._usage, self._clock = store, embedder, usage, clock
+
+    async def remember(self, principal: Principal, memories: Sequence[NewMemory]) -> list[MemoryStored]:
+        """Stores all or none. A text that its owner has already keeps its first ID."""
+        owners = [principal.owner(memory.user_id) for memory in memories]
+        expiries = [_utc(memory.expires_at) for memory in memories]
+        wordings = await self._worded([memory.text for memory in memories])
+        now = self._clock.now()
+        drafts = [
+            Draft(
+                new_id("mem"), owner, wording, now, memory.kind, memory.agent, memory.session_id,
+                memory.source_seqs, memory.metadata, memory.importance, expires_at,
+            )
+            for memory, owner, wording, expires_at in zip(memories, owners, wordings, expiries, strict=True)
+        ]  # fmt: skip
+        stored = await self._store.add(drafts)
+        log.info("memories_stored", created=sum(each.created for each in stored), given=len(stored))
+        return stored
+
+    async def search(
+        self, principal: Principal, wanted: Wanted, q: str, *, k: int, mode: SearchMode, min_score: float | None
+    ) -> Found:
+        """The memories that fit best; none, marked as degraded, when the store cannot be asked."""
+        reach, which = principal.reach(wanted.user_id), self._filter(wanted)
+        began, degraded, hits = time.perf_counter(), False, list[MemoryHit]()
+        with span("memory_search", {"mode": mode, "k": k}):
+            try:
+                hits = await self._store.search(reach, which, await self._query(q, k, mode, min_score))
+            except StoreAway:
+                degraded = True
+        self._usage.note(hit.memory.memory_id for hit in hits)
+        duration_ms = round((time.perf_counter() - began) * 1000, 2)
+        log.info("memory_search", results=len(hits), mode=mode, degraded=degraded, duration_ms=duration_ms)
+        return Found(hits, degraded)
+
+    async def page(self, principal: Principal, wanted: Wanted, limit: int, after: Position | None) -> list[Memory]:
+        return await self._store.page(principal.reach(wanted.user_id), self._filter(wanted), limit, after)
+
+    async def get(self, principal: Principal, memory_id: str) -> Memory:
+        return _found(await self._store.get(principal.reach(), memory_id, self._clock.now()))
+
+    async def history(self, principal: Principal, memory_id: str) -> list[MemoryVersion]:
+        return _found(await self._store.history(principal.reach(), memory_id, self._clock.now()))
+
+    async def update(self, principal: Principal, memory_id: str, patch: MemoryPatch) -> Memory:
+        """Changes what was sent. A null means the same as not sending, except that it takes an expiry away."""
+        change = Change(
+            wording=(await self._worded([patch.text]))[0] if patch.text is not None else None,
+            kind=patch.kind,
+            metadata=patch.metadata,
+            importance=patch.importance,
+            expires_at=_utc(patch.expires_at),
+            lasts=patch.expires_at is None and "expires_at" in patch.model_fields_set,
+        )
+        memory = _found(await self._store.update(principal.reach(), memory_id, change, self._clock.now()))
+        log.info("memory_updated", memory_id=memory_id, fields=sorted(patch.model_fields_set))
+        return memory
+
+    async def forget(self, principal: Principal, memory_id: str) -> None:
+        _found(await self._store.delete(principal.reach(), memory_id, self._clock.now()) or None)
+        log.info("memory_deleted", memory_id=memory_id)
+
+    async def erase(self, principal: Principal, user_id: str) -> int:
+        """Deletes all that is known of one person; a user erases only itself."""
+        erased = await self._store.erase(principal.owner(user_id))
+        log.info("memories_erased", erased=erased)
+        return erased
+
+    def _filter(self, wanted: Wanted) -> Filter:
+        return Filter(self._clock.now(), wanted.agent, wanted.kind)
+
+    async def _query(self, q: str, k: int, mode: SearchMode, min_score: float | None) -> Query:
+        vector = None if mode is SearchMode.TEXT else (await self._embedder.embed([q]))[0]
+        words = () if mode is SearchMode.VECTOR else distinct_words(q)[:QUERY_WORDS]
+        return Query(mode, vector, words, k, min_score)
+
+    async def _worded(self, texts: Sequence[str]) -> list[Wording]:
+        vectors = await self._embedder.embed(texts)
+
+        def read() -> list[Wording]:
+            return [Wording(t, digest(t), distinct_words(t), v) for t, v in zip(texts, vectors, strict=True)]
+
+        return read() if sum(map(len, texts)) <= LOOP_CHARACTERS else await asyncio.to_thread(read)
+
+
+def _found(thing: T | None) -> T:
+    if thing is None:
+        raise MemoryNotFound("no memory with this ID within your reach")
+    return thing
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    try:
+        return moment and moment.astimezone(UTC)
+    except OverflowError:
+        raise Invalid("expires_at: before the year 1 or after the year 9999 in UTC") from None

@@ -1,0 +1,216 @@
+"""The SQL of `store_pgvector.py`. Every statement on memories names tenant and, unless all are meant, user.
+
+Parameters $1 and $2 are always tenant and user; $2 is NULL when every user of the tenant is within reach. A condition
+that is not asked for is not in the text: a plan that is made once must not expect that it leaves few rows.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+from services.memory.store import FUSION_OFFSET
+
+MEMORY = """
+    i.memory_id, i.tenant, i.user_id, i.agent, i.session_id, i.source_seqs, i.text, i.kind, i.metadata, i.importance,
+    i.valid_from, i.valid_to, i.expires_at, i.embedding_model, i.created_at, i.updated_at,
+    u.last_used_at, coalesce(u.use_count, 0) AS use_count
+"""
+
+# ts_rank of words without positions is this times the share of the query's words that are there
+# (weight D is 0.1, and π²/6 normalises): src/backend/utils/adt/tsrank.c, calc_rank_or.
+_RANK_OF_ALL = "0.0607927"
+
+ADD = """
+WITH draft AS (
+    SELECT * FROM unnest(
+        $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bytea[], $9::text[],
+        $10::text[], $11::text[], $12::float8[], $13::timestamptz[], $14::timestamptz[]
+    ) WITH ORDINALITY AS d (
+        memory_id, tenant, user_id, agent, session_id, source_seqs, text, digest, words,
+        kind, metadata, importance, expires_at, created_at, number
+    )
+), stored AS (
+    INSERT INTO memory.item (
+        memory_id, tenant, user_id, agent, session_id, source_seqs, text, digest, words,
+        kind, metadata, importance, expires_at, created_at, updated_at, valid_from, embedding_model
+    )
+    SELECT memory_id, tenant, user_id, agent, session_id, source_seqs::bigint[], text, digest,
+           array_to_tsvector(string_to_array(words, ' ')),
+           kind, metadata::jsonb, importance, expires_at, created_at, created_at, created_at, $15
+    FROM draft
+    ORDER BY tenant, user_id, agent, digest  -- one order for everybody, so that two batches cannot wait for each other
+    ON CONFLICT (tenant, user_id, agent, digest) DO NOTHING
+    RETURNING memory_id
+), embedded AS (
+    INSERT INTO memory.embedding (memory_id, model, tenant, user_id, embedding)
+    SELECT memory_id, $15, tenant, user_id, ($16::real[])[(number - 1) * $17::int + 1 : number * $17::int]::halfvec
+    FROM draft JOIN stored USING (memory_id)
+)
+SELECT memory_id FROM stored
+"""
+
+SAME_TEXT = """
+SELECT i.memory_id, i.tenant, i.user_id, i.agent, i.digest, coalesce(i.expires_at <= $5, false) AS expired
+FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) AS d (tenant, user_id, agent, digest)
+JOIN memory.item AS i
+  ON i.tenant = d.tenant AND i.user_id = d.user_id AND i.agent IS NOT DISTINCT FROM d.agent AND i.digest = d.digest
+"""
+
+DELETE_EXPIRED = "DELETE FROM memory.item WHERE memory_id = ANY($1::text[]) AND expires_at <= $2"
+
+UPDATE = """
+UPDATE memory.item SET text = $4, digest = $5, words = array_to_tsvector(string_to_array($6, ' ')), kind = $7,
+       metadata = $8::jsonb, importance = $9, expires_at = $10, updated_at = $11, embedding_model = $12
+WHERE tenant = $1 AND user_id = $2 AND memory_id = $3
+"""
+
+UPDATE_DETAILS = """
+UPDATE memory.item SET kind = $4, metadata = $5::jsonb, importance = $6, expires_at = $7, updated_at = $8
+WHERE tenant = $1 AND user_id = $2 AND memory_id = $3
+"""
+
+FORGET_VECTORS = "DELETE FROM memory.embedding WHERE tenant = $1 AND user_id = $2 AND memory_id = $3"
+
+ADD_VECTOR = """
+INSERT INTO memory.embedding (tenant, user_id, memory_id, model, embedding) VALUES ($1, $2, $3, $4, $5::real[]::halfvec)
+"""
+
+KEEP_VERSION = """
+INSERT INTO memory.version (memory_id, number, text, kind, metadata, importance, replaced_at)
+SELECT memory_id, 1 + coalesce((SELECT max(number) FROM memory.version WHERE memory_id = $3), 0),
+       text, kind, metadata, importance, $4
+FROM memory.item WHERE tenant = $1 AND user_id = $2 AND memory_id = $3
+"""
+
+ERASE = "DELETE FROM memory.item WHERE tenant = $1 AND user_id = $2"
+
+NOTE_USED = """
+INSERT INTO memory.usage AS u (memory_id, last_used_at, use_count)
+SELECT i.memory_id, $3, d.times
+FROM unnest($1::text[], $2::bigint[]) AS d (memory_id, times) JOIN memory.item AS i USING (memory_id)
+ORDER BY i.memory_id FOR KEY SHARE OF i
+ON CONFLICT (memory_id) DO UPDATE
+SET last_used_at = greatest(u.last_used_at, excluded.last_used_at), use_count = u.use_count + excluded.use_count
+"""
+
+VECTOR_INDEX = """
+CREATE INDEX IF NOT EXISTS "embedding_{model}" ON memory.embedding
+USING hnsw ((embedding::halfvec({dimensions})) halfvec_cosine_ops) WHERE model = '{model}'
+"""
+
+SCAN_INDEX = """
+SET LOCAL hnsw.iterative_scan = relaxed_order;
+SET LOCAL hnsw.ef_search = {ef_search};
+SET LOCAL plan_cache_mode = force_custom_plan
+"""
+"""Before a search that is not exact: whether an index pays depends on the words. Planning costs half a millisecond."""
+
+
+@dataclass(frozen=True, slots=True)
+class Narrowed:
+    """By what a statement is narrowed: which of $2 (user), $3 (agent) and $4 (kind) are not NULL."""
+
+    user: bool
+    agent: bool
+    kind: bool
+
+    @property
+    def sql(self) -> str:
+        agent = "i.agent = $3" if self.agent else "$3::text IS NULL"
+        kind = "i.kind = $4" if self.kind else "$4::text IS NULL"
+        return f"{agent} AND {kind} AND (i.expires_at IS NULL OR i.expires_at > $5)"
+
+
+def _within(one_user: bool, alias: str) -> str:
+    user = f"{alias}.user_id = $2" if one_user else "$2::text IS NULL"
+    return f"{alias}.tenant = $1 AND {user}"
+
+
+@cache
+def get(one_user: bool, lock: bool = False) -> str:
+    """$3 memory, $4 now."""
+    return f"""
+    SELECT {MEMORY} FROM memory.item AS i LEFT JOIN memory.usage AS u USING (memory_id)
+    WHERE {_within(one_user, "i")} AND i.memory_id = $3 AND (i.expires_at IS NULL OR i.expires_at > $4)
+    {"FOR UPDATE OF i" if lock else ""}
+    """  # noqa: S608 - made of constants
+
+
+@cache
+def page(narrowed: Narrowed) -> str:
+    """$3 agent, $4 kind, $5 now, $6 and $7 the position before the first, $8 limit."""
+    return f"""
+    SELECT {MEMORY} FROM memory.item AS i LEFT JOIN memory.usage AS u USING (memory_id)
+    WHERE {_within(narrowed.user, "i")} AND {narrowed.sql} AND (i.created_at, i.memory_id) < ($6, $7)
+    ORDER BY i.created_at DESC, i.memory_id DESC LIMIT $8
+    """  # noqa: S608 - made of constants
+
+
+@cache
+def history(one_user: bool) -> str:
+    """$3 memory, $4 limit."""
+    return f"""
+    SELECT v.text, v.kind, v.metadata, v.importance, v.replaced_at
+    FROM memory.version AS v JOIN memory.item AS i USING (memory_id)
+    WHERE {_within(one_user, "i")} AND i.memory_id = $3 ORDER BY v.number DESC LIMIT $4
+    """  # noqa: S608 - made of constants
+
+
+@cache
+def delete(one_user: bool) -> str:
+    """$3 memory, $4 now."""
+    return f"""
+    DELETE FROM memory.item AS i
+    WHERE {_within(one_user, "i")} AND i.memory_id = $3 AND (i.expires_at IS NULL OR i.expires_at > $4)
+    RETURNING 1
+    """  # noqa: S608 - made of constants
+
+
+@cache
+def count(one_user: bool) -> str:
+    """How many memories are within reach; $3 is enough, counting stops there."""
+    return f"""
+    SELECT coalesce(sum(items), 0) FROM (
+        SELECT o.items FROM memory.owner AS o WHERE {_within(one_user, "o")} LIMIT $3
+    ) AS within
+    """  # noqa: S608 - made of constants
+
+
+@cache
+def search(model: str, dimensions: int, narrowed: Narrowed, exact: bool, candidates: int) -> str:
+    """$3 agent, $4 kind, $5 now, $6 vector, $7 words, $8 k, $9 whether to fuse, $10 least score.
+
+    A vector or words that are NULL switch that ranking off. `exact` compares all vectors within reach (the 0 that is
+    added keeps the index out of it); otherwise the model's HNSW index is scanned. The number of candidates is no
+    parameter, because a plan made without knowing it expects many.
+    """
+    # An exact search reads the owner's rows by index on both sides; beside an index scan the same condition twice
+    # would make the planner expect so few rows that it leaves the index.
+    within = (
+        f"{_within(narrowed.user, 'e')} AND {_within(narrowed.user, 'i')}" if exact else _within(narrowed.user, "e")
+    )
+    distance = f"e.embedding::halfvec({dimensions}) <=> (SELECT $6::real[]::halfvec({dimensions}))"
+    return f"""
+    WITH near AS MATERIALIZED (
+        SELECT memory_id, 1 - ({distance}) AS similarity
+        FROM memory.embedding AS e JOIN memory.item AS i USING (memory_id)
+        WHERE $6::real[] IS NOT NULL AND e.model = '{model}' AND {within} AND {narrowed.sql}
+        ORDER BY ({distance}) {"+ 0" if exact else ""} LIMIT {candidates}
+    ), worded AS MATERIALIZED (
+        SELECT i.memory_id, round((ts_rank(i.words, $7::tsquery) / {_RANK_OF_ALL})::numeric, 4)::float8 AS share
+        FROM memory.item AS i
+        WHERE i.words @@ $7::tsquery AND {_within(narrowed.user, "i")} AND {narrowed.sql}
+        ORDER BY share DESC, i.created_at DESC, i.memory_id DESC LIMIT {candidates}
+    ), fused AS (
+        SELECT memory_id, n.similarity, w.share,
+               CASE WHEN $9::bool
+                    THEN coalesce(1::float8 / ({FUSION_OFFSET} + n.place), 0)
+                       + coalesce(1::float8 / ({FUSION_OFFSET} + w.place), 0)
+                    ELSE coalesce(n.similarity, w.share) END AS score
+        FROM (SELECT *, rank() OVER (ORDER BY similarity DESC) AS place FROM near) AS n
+        FULL JOIN (SELECT *, rank() OVER (ORDER BY share DESC) AS place FROM worded) AS w USING (memory_id)
+    )
+    SELECT {MEMORY}, f.similarity, f.share, f.score
+    FROM fused AS f JOIN memory.item AS i USING (memory_id) LEFT JOIN memory.usage AS u USING (memory_id)
+    WHERE {_within(narrowed.user, "i")} AND ($10::float8 IS NULL OR f.score >= $10)
+    ORDER BY f.score DESC, i.created_at DESC, i.memory_id DESC LIMIT $8
+    """  # noqa: S608 - made of constants; the model's name is checked by the store

@@ -1,0 +1,167 @@
+"""The port of the memory's store, and what goes in and out of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from bureau_contracts.memory import Memory, MemoryHit, MemoryKind, MemoryStored, MemoryVersion, SearchMode
+from bureau_contracts.shapes import JsonObject
+from kit.errors import Conflict, Unavailable
+from kit.identity import Owner, Reach
+
+FUSION_OFFSET = 60
+"""The k of reciprocal rank fusion: a place n is worth 1 / (k + n). https://doi.org/10.1145/1571941.1572114"""
+VERSIONS_SHOWN = 200
+CANDIDATES = (50, 200)
+"""How many a ranking may give: a few sizes, as each is a statement with a plan of its own. Not fewer than 50,
+because an index scan under a filter ends with the last that is asked for, and the nearest may come later."""
+
+
+class StoreAway(Unavailable):
+    """The store cannot be asked now. A call that was under way may or may not have been carried out."""
+
+    code = "memory_store_away"
+
+
+class SameText(Conflict):
+    """A change would give one owner the same text twice."""
+
+    code = "same_text"
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """A text with all that is computed from it."""
+
+    text: str
+    digest: bytes
+    words: tuple[str, ...]
+    vector: list[float]
+    """By the embedder whose model the store was opened for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A memory that is to be stored."""
+
+    memory_id: str
+    owner: Owner
+    wording: Wording
+    created_at: datetime
+    kind: MemoryKind = MemoryKind.FACT
+    agent: str | None = None
+    session_id: str | None = None
+    source_seqs: Sequence[int] = ()
+    metadata: JsonObject = field(default_factory=dict)
+    importance: float = 0.5
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a memory becomes; None leaves a part as it is."""
+
+    wording: Wording | None = None
+    kind: MemoryKind | None = None
+    metadata: JsonObject | None = None
+    importance: float | None = None
+    expires_at: datetime | None = None
+    lasts: bool = False
+    """True takes the expiry away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which memories within reach are meant. An expired one never is."""
+
+    now: datetime
+    agent: str | None = None
+    kind: MemoryKind | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a page begins: after this memory, in the order of the list."""
+
+    created_at: datetime
+    memory_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What is looked for. A search by text has no vector, one by vector no words."""
+
+    mode: SearchMode
+    vector: list[float] | None
+    words: tuple[str, ...]
+    k: int
+    min_score: float | None = None
+
+    @property
+    def candidates(self) -> int:
+        """How many each ranking gives: more than are wanted where two are joined."""
+        wanted = self.k if self.mode is not SearchMode.HYBRID else max(50, 2 * self.k)
+        return next((size for size in CANDIDATES if size >= wanted), wanted)
+
+
+def changed(memory: Memory, change: Change, now: datetime, model: str) -> Memory:
+    """The memory after the change, the same object when nothing differs. `model` makes vectors of new texts."""
+    wanted: dict[str, object] = {
+        "text": change.wording.text if change.wording else None,
+        "kind": change.kind,
+        "metadata": change.metadata,
+        "importance": change.importance,
+        "expires_at": change.expires_at,
+    }
+    new = {name: value for name, value in wanted.items() if value is not None and value != getattr(memory, name)}
+    if change.lasts and memory.expires_at is not None:
+        new["expires_at"] = None
+    if "text" in new:
+        new["embedding_model"] = model
+    return memory.model_copy(update={**new, "updated_at": now}) if new else memory
+
+
+class MemoryStore(Protocol):
+    """Keeps memories, and finds them again.
+
+    - What was acknowledged survives a crash of the process and of the machine.
+    - A call sees and touches only what is within its reach, whatever else it asks for.
+    - One owner (tenant, user, agent) has a text once, however many store it at the same time.
+    - A change keeps what was before it; deleting and erasing leave nothing, of former versions either.
+    - An expired memory is in no answer and stands in nobody's way; one that was deleted is not findable from then on.
+    - A search's order: the text ranking counts which share of the query's words a memory has, newer first among
+      equals; the vector ranking is by cosine; a hybrid search adds 1 / (FUSION_OFFSET + place) over both.
+    - Every call raises StoreAway, soon, when the store cannot be reached, and works again once it can.
+    """
+
+    async def add(self, drafts: Sequence[Draft]) -> list[MemoryStored]:
+        """Stores all or none; one answer per draft, in order."""
+
+    async def get(self, reach: Reach, memory_id: str, now: datetime) -> Memory | None: ...
+
+    async def page(self, reach: Reach, which: Filter, limit: int, after: Position | None) -> list[Memory]:
+        """Newest first."""
+
+    async def update(self, reach: Reach, memory_id: str, change: Change, now: datetime) -> Memory | None:
+        """The memory after the change, None when there is none. One that changes nothing leaves no version behind.
+
+        Raises SameText.
+        """
+
+    async def history(self, reach: Reach, memory_id: str, now: datetime) -> list[MemoryVersion] | None:
+        """Former versions, the newest VERSIONS_SHOWN, newest first. None when there is no such memory."""
+
+    async def delete(self, reach: Reach, memory_id: str, now: datetime) -> bool: ...
+
+    async def erase(self, owner: Owner) -> int:
+        """Deletes all of one owner's memories, expired ones too; how many there were."""
+
+    async def search(self, reach: Reach, which: Filter, query: Query) -> list[MemoryHit]:
+        """At most `query.k`, best first. Gives up sooner than other calls: a turn waits for it."""
+
+    async def note_used(self, counts: Mapping[str, int], at: datetime) -> None:
+        """Adds to use counts. What is no longer there is passed over."""
+
+    async def ping(self) -> str:
+        """For `/health`: raises when the store is away."""

@@ -1,0 +1,207 @@
+"""Memories in this process alone, for tests: the same promises and the same ranking, nothing durable."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from operator import mul
+
+from bureau_contracts.memory import Memory, MemoryHit, MemoryStored, MemoryVersion, SearchMode
+from kit.identity import Owner, Reach
+from services.memory.store import (
+    FUSION_OFFSET,
+    VERSIONS_SHOWN,
+    Change,
+    Draft,
+    Filter,
+    Position,
+    Query,
+    SameText,
+    StoreAway,
+    Wording,
+    changed,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    memory: Memory
+    wording: Wording
+    versions: list[MemoryVersion] = field(default_factory=list)
+
+    def lives(self, now: datetime) -> bool:
+        return self.memory.expires_at is None or self.memory.expires_at > now
+
+    def is_within(self, reach: Reach) -> bool:
+        return self.memory.tenant == reach.tenant and reach.user in (None, self.memory.user_id)
+
+    def is_meant(self, which: Filter) -> bool:
+        memory = self.memory
+        return self.lives(which.now) and which.agent in (None, memory.agent) and which.kind in (None, memory.kind)
+
+    @property
+    def position(self) -> tuple[datetime, str]:
+        return self.memory.created_at, self.memory.memory_id
+
+    @property
+    def key(self) -> tuple[str, str, str | None, bytes]:
+        return self.memory.tenant, self.memory.user_id, self.memory.agent, self.wording.digest
+
+
+class InMemoryStore:
+    """MemoryStore in a dictionary. `away` makes it behave as a store that cannot be reached."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self._rows: dict[str, _Row] = {}
+        self.away = False
+
+    async def add(self, drafts: Sequence[Draft]) -> list[MemoryStored]:
+        self._check()
+        return [self._add(draft) for draft in drafts]
+
+    def _add(self, draft: Draft) -> MemoryStored:
+        row = _Row(_memory(draft, self._model), draft.wording)
+        same = self._same_text(row, draft.created_at)
+        if same is not None:
+            return MemoryStored(memory_id=same.memory.memory_id, created=False)
+        self._rows[draft.memory_id] = row
+        return MemoryStored(memory_id=draft.memory_id, created=True)
+
+    async def get(self, reach: Reach, memory_id: str, now: datetime) -> Memory | None:
+        row = self._find(reach, memory_id, now)
+        return None if row is None else row.memory
+
+    async def page(self, reach: Reach, which: Filter, limit: int, after: Position | None) -> list[Memory]:
+        rows = self._meant(reach, which)
+        if after is not None:
+            rows = [row for row in rows if row.position < (after.created_at, after.memory_id)]
+        return [row.memory for row in rows[:limit]]
+
+    async def update(self, reach: Reach, memory_id: str, change: Change, now: datetime) -> Memory | None:
+        row = self._find(reach, memory_id, now)
+        if row is None:
+            return None
+        before, after = row.memory, changed(row.memory, change, now, self._model)
+        if after is before:
+            return before
+        new = replace(row, memory=after, wording=change.wording or row.wording)
+        if self._same_text(new, now) is not None:
+            raise SameText("this owner has a memory with this text already")
+        row.versions.append(MemoryVersion.model_validate({**before.model_dump(), "replaced_at": now}))
+        self._rows[memory_id] = new
+        return after
+
+    async def history(self, reach: Reach, memory_id: str, now: datetime) -> list[MemoryVersion] | None:
+        row = self._find(reach, memory_id, now)
+        return None if row is None else row.versions[: -VERSIONS_SHOWN - 1 : -1]
+
+    async def delete(self, reach: Reach, memory_id: str, now: datetime) -> bool:
+        row = self._find(reach, memory_id, now)
+        if row is not None:
+            del self._rows[memory_id]
+        return row is not None
+
+    async def erase(self, owner: Owner) -> int:
+        self._check()
+        reach = Reach(owner.tenant, owner.user)
+        erased = [memory_id for memory_id, row in self._rows.items() if row.is_within(reach)]
+        for memory_id in erased:
+            del self._rows[memory_id]
+        return len(erased)
+
+    async def search(self, reach: Reach, which: Filter, query: Query) -> list[MemoryHit]:
+        rows = {row.memory.memory_id: row for row in self._meant(reach, which)}
+        near, worded = _ranking(rows, _similarity_to(query), query), _ranking(rows, _share_of(query), query)
+        hits = []
+        for memory_id in near.keys() | worded.keys():
+            similarity, share = near.get(memory_id), worded.get(memory_id)
+            parts = {"vector": similarity, "text": share}
+            if query.mode is SearchMode.HYBRID:
+                score = _worth(near, similarity) + _worth(worded, share)
+            else:
+                score = max(value for value in parts.values() if value is not None)
+            if query.min_score is None or score >= query.min_score:
+                hits.append(
+                    MemoryHit(
+                        memory=rows[memory_id].memory, score=score, similarity=similarity, text_rank=share,
+                        matched=[name for name, value in parts.items() if value is not None],
+                    )
+                )  # fmt: skip
+        hits.sort(key=lambda hit: (hit.score, hit.memory.created_at, hit.memory.memory_id), reverse=True)
+        return hits[: query.k]
+
+    async def note_used(self, counts: Mapping[str, int], at: datetime) -> None:
+        self._check()
+        for memory_id, times in counts.items():
+            row = self._rows.get(memory_id)
+            if row is not None:
+                used = {"use_count": row.memory.use_count + times, "last_used_at": at}
+                self._rows[memory_id] = replace(row, memory=row.memory.model_copy(update=used))
+
+    async def prepare(self) -> None:
+        """Nothing to prepare; an adapter that connects has something."""
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+    async def ping(self) -> str:
+        self._check()
+        return ""
+
+    def _check(self) -> None:
+        if self.away:
+            raise StoreAway("the memory's database is away")
+
+    def _find(self, reach: Reach, memory_id: str, now: datetime) -> _Row | None:
+        self._check()
+        row = self._rows.get(memory_id)
+        return row if row is not None and row.is_within(reach) and row.lives(now) else None
+
+    def _meant(self, reach: Reach, which: Filter) -> list[_Row]:
+        self._check()
+        rows = [row for row in self._rows.values() if row.is_within(reach) and row.is_meant(which)]
+        return sorted(rows, key=lambda row: row.position, reverse=True)
+
+    def _same_text(self, new: _Row, now: datetime) -> _Row | None:
+        """Another row of this owner with this text; an expired one is deleted and does not count."""
+        for row in list(self._rows.values()):
+            if row.key == new.key and row.memory.memory_id != new.memory.memory_id:
+                if row.lives(now):
+                    return row
+                del self._rows[row.memory.memory_id]
+        return None
+
+
+def _memory(draft: Draft, model: str) -> Memory:
+    return Memory(
+        memory_id=draft.memory_id, tenant=draft.owner.tenant, user_id=draft.owner.user, agent=draft.agent,
+        session_id=draft.session_id, source_seqs=list(draft.source_seqs), text=draft.wording.text, kind=draft.kind,
+        metadata=draft.metadata, importance=draft.importance, valid_from=draft.created_at, expires_at=draft.expires_at,
+        embedding_model=model, created_at=draft.created_at, updated_at=draft.created_at,
+    )  # fmt: skip
+
+
+def _ranking(rows: Mapping[str, _Row], value_of: Callable[[_Row], float | None], query: Query) -> dict[str, float]:
+    """The best rows with their values, best first, newer first among equals."""
+    valued = [(value, *row.position) for row in rows.values() if (value := value_of(row)) is not None]
+    return {memory_id: value for value, _, memory_id in sorted(valued, reverse=True)[: query.candidates]}
+
+
+def _similarity_to(query: Query) -> Callable[[_Row], float | None]:
+    vector = query.vector
+    return lambda row: None if vector is None else math.fsum(map(mul, vector, row.wording.vector))
+
+
+def _share_of(query: Query) -> Callable[[_Row], float | None]:
+    def share(row: _Row) -> float | None:
+        matched = sum(word in row.wording.words for word in query.words)
+        return round(matched / len(query.words), 4) if matched else None
+
+    return share
+
+
+def _worth(ranking: Mapping[str, float], value: float | None) -> float:
+    if value is None:
+        return 0.0
+    return 1 / (FUSION_OFFSET + 1 + sum(other > value for other in ranking.values()))

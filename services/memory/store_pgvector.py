@@ -1,0 +1,289 @@
+"""Memories in Postgres with pgvector."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from bureau_contracts.memory import Memory, MemoryHit, MemoryStored, MemoryVersion, SearchMode
+from kit.identity import Owner, Reach
+from kit.postgres import migrate, open_pool
+from services.memory import statements
+from services.memory.database import Connection, Database, Pool
+from services.memory.store import (
+    VERSIONS_SHOWN,
+    Change,
+    Draft,
+    Filter,
+    Position,
+    Query,
+    SameText,
+    StoreAway,
+    Wording,
+    changed,
+)
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+_MODEL_NAME = re.compile(r"^[a-z0-9][a-z0-9._-]{0,49}$")
+_NO_PGVECTOR = (asyncpg.FeatureNotSupportedError, asyncpg.UndefinedFileError, asyncpg.InsufficientPrivilegeError)
+_BEGINNING = Position(datetime.max.replace(tzinfo=UTC), "~")
+_ATTEMPTS = 3
+"""How often a text that somebody stores or deletes at the same moment is tried before the caller is asked to."""
+
+
+class PgvectorMissing(StoreAway):
+    code = "pgvector_missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    url: str
+    model: str
+    """The embedder whose vectors are searched."""
+    dimensions: int
+    pool_size: int = 10
+    statement_cache_size: int = 100
+    search_timeout_seconds: float = 1.0
+    request_timeout_seconds: float = 10.0
+    exact_rows: int = 4000
+    """Up to so many memories within reach a search compares all; beyond, it scans the HNSW index."""
+    ef_search: int = 100
+
+
+class PgvectorStore:
+    """MemoryStore on Postgres. A search inside one owner is exact as long as that owner has few memories."""
+
+    def __init__(self, options: Options) -> None:
+        """Opens nothing: `prepare` does, now and again until the database was there."""
+        if not _MODEL_NAME.match(options.model) or not 1 <= options.dimensions <= 4000:
+            raise ValueError(f"not a model that can be indexed: {options.model} ({options.dimensions} dimensions)")
+        self._options = options
+        self._database = Database(partial(_open, options), partial(_prepare, options))
+
+    async def prepare(self) -> None:
+        await self._database.prepare()
+
+    async def close(self) -> None:
+        await self._database.close()
+
+    async def ping(self) -> str:
+        async with self._database.connection(self._options.search_timeout_seconds) as connection:
+            await connection.execute("SELECT 1")
+        return ""
+
+    async def add(self, drafts: Sequence[Draft]) -> list[MemoryStored]:
+        placed: dict[str, MemoryStored] = {}
+        async with self._connection() as connection, connection.transaction():
+            for _ in range(_ATTEMPTS):
+                missing = [draft for draft in drafts if draft.memory_id not in placed]
+                if not missing:
+                    return [placed[draft.memory_id] for draft in drafts]
+                for row in await connection.fetch(statements.ADD, *_columns(missing, self._options)):
+                    placed[row["memory_id"]] = MemoryStored(memory_id=row["memory_id"], created=True)
+                rest = [draft for draft in missing if draft.memory_id not in placed]
+                placed |= await self._stored_before(connection, rest)
+        raise StoreAway("the same text is being stored and deleted again and again")
+
+    async def _stored_before(self, connection: Connection, drafts: Sequence[Draft]) -> dict[str, MemoryStored]:
+        """Which drafts their owners have already. Expired ones are deleted, so that the text can be stored again."""
+        if not drafts:
+            return {}
+        keys = [_key(draft) for draft in drafts]
+        now = max(draft.created_at for draft in drafts)
+        rows = await connection.fetch(statements.SAME_TEXT, *map(list, zip(*keys, strict=True)), now)
+        expired = [row["memory_id"] for row in rows if row["expired"]]
+        if expired:
+            await connection.execute(statements.DELETE_EXPIRED, expired, now)
+        living = {tuple(row)[1:5]: row["memory_id"] for row in rows if not row["expired"]}
+        return {
+            draft.memory_id: MemoryStored(memory_id=living[key], created=False)
+            for draft, key in zip(drafts, keys, strict=True)
+            if key in living
+        }
+
+    async def get(self, reach: Reach, memory_id: str, now: datetime) -> Memory | None:
+        async with self._connection() as connection:
+            row = await connection.fetchrow(statements.get(_one(reach)), reach.tenant, reach.user, memory_id, now)
+        return None if row is None else _memory(row)
+
+    async def page(self, reach: Reach, which: Filter, limit: int, after: Position | None) -> list[Memory]:
+        start = after or _BEGINNING
+        async with self._connection() as connection:
+            rows = await connection.fetch(
+                statements.page(_narrowed(reach, which)),
+                *_scope(reach, which),
+                start.created_at,
+                start.memory_id,
+                limit,
+            )
+        return [_memory(row) for row in rows]
+
+    async def update(self, reach: Reach, memory_id: str, change: Change, now: datetime) -> Memory | None:
+        async with self._connection() as connection, connection.transaction():
+            find = statements.get(_one(reach), lock=True)
+            row = await connection.fetchrow(find, reach.tenant, reach.user, memory_id, now)
+            if row is None:
+                return None
+            before = _memory(row)
+            after = changed(before, change, now, self._options.model)
+            if after is before:
+                return before
+            key = (before.tenant, before.user_id, memory_id)
+            await connection.execute(statements.KEEP_VERSION, *key, now)
+            if change.wording is None or after.text == before.text:
+                await connection.execute(statements.UPDATE_DETAILS, *key, *_details(after))
+            else:
+                await self._reword(connection, after, change.wording)
+        return after
+
+    async def _reword(self, connection: Connection, memory: Memory, wording: Wording) -> None:
+        key = (memory.tenant, memory.user_id, memory.memory_id)
+        lookup = ([memory.tenant], [memory.user_id], [memory.agent], [wording.digest], memory.updated_at)
+        same = await connection.fetch(statements.SAME_TEXT, *lookup)
+        await connection.execute(statements.DELETE_EXPIRED, [row["memory_id"] for row in same], memory.updated_at)
+        try:
+            await connection.execute(
+                statements.UPDATE, *key, wording.text, wording.digest, " ".join(wording.words), *_details(memory),
+                self._options.model,
+            )  # fmt: skip
+        except asyncpg.UniqueViolationError as error:
+            raise SameText("this owner has a memory with this text already") from error
+        await connection.execute(statements.FORGET_VECTORS, *key)
+        await connection.execute(statements.ADD_VECTOR, *key, self._options.model, wording.vector)
+
+    async def history(self, reach: Reach, memory_id: str, now: datetime) -> list[MemoryVersion] | None:
+        one = _one(reach)
+        async with self._connection() as connection:
+            if await connection.fetchrow(statements.get(one), reach.tenant, reach.user, memory_id, now) is None:
+                return None
+            rows = await connection.fetch(statements.history(one), reach.tenant, reach.user, memory_id, VERSIONS_SHOWN)
+        return [MemoryVersion.model_validate({**row, "metadata": json.loads(row["metadata"])}) for row in rows]
+
+    async def delete(self, reach: Reach, memory_id: str, now: datetime) -> bool:
+        async with self._connection() as connection:
+            statement = statements.delete(_one(reach))
+            return bool(await connection.fetchval(statement, reach.tenant, reach.user, memory_id, now))
+
+    async def erase(self, owner: Owner) -> int:
+        async with self._connection() as connection:
+            status = await connection.execute(statements.ERASE, owner.tenant, owner.user)
+        return int(status.split()[-1])
+
+    async def search(self, reach: Reach, which: Filter, query: Query) -> list[MemoryHit]:
+        options, narrowed = self._options, _narrowed(reach, which)
+        parameters = (
+            *_scope(reach, which), query.vector, _any_of(query.words), query.k,
+            query.mode is SearchMode.HYBRID, query.min_score,
+        )  # fmt: skip
+        async with self._database.connection(options.search_timeout_seconds) as connection:
+            limit = options.exact_rows + 1
+            within = await connection.fetchval(statements.count(narrowed.user), reach.tenant, reach.user, limit)
+            exact = query.vector is None or within <= options.exact_rows
+            statement = statements.search(options.model, options.dimensions, narrowed, exact, query.candidates)
+            if exact:
+                rows = await connection.fetch(statement, *parameters)
+            else:
+                async with connection.transaction(readonly=True):
+                    await connection.execute(statements.SCAN_INDEX.format(ef_search=options.ef_search))
+                    rows = await connection.fetch(statement, *parameters)
+        return [_hit(row) for row in rows]
+
+    async def note_used(self, counts: Mapping[str, int], at: datetime) -> None:
+        async with self._connection() as connection:
+            await connection.execute(statements.NOTE_USED, list(counts), list(counts.values()), at)
+
+    def _connection(self) -> AbstractAsyncContextManager[Connection]:
+        return self._database.connection(self._options.request_timeout_seconds)
+
+
+async def _open(options: Options) -> Pool:
+    return await open_pool(
+        options.url,
+        max_size=options.pool_size,
+        command_timeout_seconds=options.request_timeout_seconds,
+        statement_cache_size=options.statement_cache_size,
+    )
+
+
+async def _prepare(options: Options, pool: Pool) -> None:
+    """Migrations, and the index of the embedder's vectors: cheap when the model is new, as it has no vectors yet."""
+    try:
+        await migrate(pool, "memory", MIGRATIONS)
+    except _NO_PGVECTOR as error:
+        raise PgvectorMissing(
+            f"the memory's database could not be prepared ({error}): install pgvector 0.8 or newer, run "
+            "CREATE EXTENSION vector in it as a superuser, and let this user create a schema"
+        ) from error
+    async with pool.acquire() as connection, connection.transaction():
+        version = await connection.fetchval("SELECT extversion FROM pg_extension WHERE extname = 'vector'")
+        if tuple(map(int, version.split(".")[:2])) < (0, 8):
+            raise PgvectorMissing(
+                f"pgvector {version} is too old: 0.8 or newer is needed (ALTER EXTENSION vector UPDATE)"
+            )
+        await connection.execute("SELECT pg_advisory_xact_lock(hashtext('bureau:memory:index'))", timeout=60)
+        index = statements.VECTOR_INDEX.format(model=options.model, dimensions=options.dimensions)
+        await connection.execute(index, timeout=600)
+
+
+def _columns(drafts: Sequence[Draft], options: Options) -> Iterable[object]:
+    """The parameters of statements.ADD."""
+    rows = [
+        (
+            d.memory_id, d.owner.tenant, d.owner.user, d.agent, d.session_id,
+            "{" + ",".join(map(str, d.source_seqs)) + "}", d.wording.text, d.wording.digest, " ".join(d.wording.words),
+            d.kind, json.dumps(d.metadata), d.importance, d.expires_at, d.created_at,
+        )
+        for d in drafts
+    ]  # fmt: skip
+    yield from map(list, zip(*rows, strict=True))
+    yield options.model
+    yield [number for draft in drafts for number in draft.wording.vector]
+    yield options.dimensions
+
+
+def _key(draft: Draft) -> tuple[str, str, str | None, bytes]:
+    return draft.owner.tenant, draft.owner.user, draft.agent, draft.wording.digest
+
+
+def _details(memory: Memory) -> tuple[object, ...]:
+    return memory.kind, json.dumps(memory.metadata), memory.importance, memory.expires_at, memory.updated_at
+
+
+def _scope(reach: Reach, which: Filter) -> tuple[object, ...]:
+    return reach.tenant, reach.user, which.agent, which.kind, which.now
+
+
+def _narrowed(reach: Reach, which: Filter) -> statements.Narrowed:
+    return statements.Narrowed(reach.user is not None, which.agent is not None, which.kind is not None)
+
+
+def _one(reach: Reach) -> bool:
+    return reach.user is not None
+
+
+def _any_of(words: Sequence[str]) -> str | None:
+    """A tsquery that any of the words fulfils, written so that no word is read as an operator."""
+    quoted = (word.replace("\\", "\\\\").replace("'", "''") for word in words)
+    return " | ".join(f"'{word}'" for word in quoted) or None
+
+
+def _memory(row: Mapping[str, Any]) -> Memory:
+    return Memory.model_validate({**row, "metadata": json.loads(row["metadata"])})
+
+
+def _hit(row: Mapping[str, Any]) -> MemoryHit:
+    similarity, share = row["similarity"], row["share"]
+    return MemoryHit(
+        memory=_memory(row),
+        score=row["score"],
+        similarity=similarity,
+        text_rank=share,
+        matched=[name for name, value in (("vector", similarity), ("text", share)) if value is not None],
+    )
