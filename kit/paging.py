@@ -19,6 +19,11 @@ def decode_cursor(cursor: str, *kinds: type) -> list[str | int | float]:
         position = None
     if not isinstance(position, list) or [type(part) for part in position] != list(kinds):
         raise Invalid("cursor: not one that this list gave out", code="invalid_cursor")
-    if any(isinstance(part, str) and "\x00" in part for part in position):
+    if any(isinstance(part, str) and not _storable(part) for part in position):
         raise Invalid("cursor: not one that this list gave out", code="invalid_cursor")
     return position
+
+
+def _storable(text: str) -> bool:
+    """A cursor that somebody made up may hold what no store can look for: NUL, or half of a surrogate pair."""
+    return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)

@@ -4,6 +4,11 @@ PROMISES: dict[str, list[str]] = {
     "A write that was acknowledged survives kill -9 of any process": [
         "tests/e2e/test_crashes.py::test_kill_minus_nine_of_everything_leaves_nothing_and_loses_nothing",
     ],
+    "The registry's acknowledged changes survive kill -9, a full disk and a damaged file": [
+        "tests/chaos/test_registry_kill.py::test_every_acknowledged_change_survives_kill_9",
+        "tests/unit/registry/test_json_file.py::test_a_damaged_file_is_kept_aside_and_the_backup_is_loaded",
+        "tests/unit/registry/test_json_file.py::test_a_full_disk_changes_nothing_and_is_got_over",
+    ],
     "A session's messages are 1, 2, 3 … without gap or double; a writer whose lease was lost is refused": [
         "tests/contract/stores/test_sessions_store.py"
         "::test_concurrent_appenders_number_their_messages_without_gap_or_double",
@@ -23,6 +28,13 @@ PROMISES: dict[str, list[str]] = {
         "tests/e2e/test_isolation.py::test_another_users_memories_are_not_found",
         "tests/e2e/test_isolation.py::test_another_users_job_is_not_there",
         "tests/e2e/test_isolation.py::test_another_tenant_sees_nothing_of_this_one",
+    ],
+    "A search for memories never leaves its reach, whatever the filter": [
+        "tests/contract/stores/test_memory_store.py::test_a_search_never_leaves_its_reach_whatever_the_filter",
+    ],
+    "While Postgres is away searches answer degraded, and nothing acknowledged is lost": [
+        "tests/integration/memory/test_postgres_away.py"
+        "::test_acknowledged_writes_survive_a_restart_under_load_and_searches_recover",
     ],
     "Bad input gets a 4xx problem document with code and trace ID, and changes nothing": [
         "tests/e2e/test_bad_input.py::test_bad_input_is_a_problem_and_changes_nothing",
