@@ -1,5 +1,6 @@
 """How agents are written: instructions, and tools that are plain Python functions. Runs nothing itself."""
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -39,9 +40,12 @@ class Tool:
     context_parameter: str | None = None
 
     async def call(self, arguments: JsonObject, context: ToolContext) -> Any:
-        """Runs the function. Arguments must fit `parameters`; what the function raises comes out as it is."""
+        """Runs the function, a plain one in a thread. Arguments must fit `parameters`; what it raises comes out."""
         extra = {self.context_parameter: context} if self.context_parameter else {}
-        result = self.function(**arguments, **extra)
+        if inspect.iscoroutinefunction(self.function):
+            return await self.function(**arguments, **extra)
+        # A plain function may wait for a file or a machine: that must not hold up everybody else.
+        result = await asyncio.to_thread(self.function, **arguments, **extra)
         return await result if inspect.isawaitable(result) else result
 
 
