@@ -36,6 +36,13 @@ PROMISES: dict[str, list[str]] = {
         "tests/integration/memory/test_postgres_away.py"
         "::test_acknowledged_writes_survive_a_restart_under_load_and_searches_recover",
     ],
+    "The same turn sent again runs once": [
+        "tests/contract/http/test_runtime_api.py::test_the_same_turn_sent_again_runs_once_and_gets_the_first_answer",
+        "tests/e2e/test_whole_trip.py::test_the_same_turn_sent_twice_happens_once",
+    ],
+    "Autonomy is enforced by the server, whatever a prompt says": [
+        "tests/contract/http/test_runtime_api.py::test_autonomy_is_enforced_and_a_refused_call_is_shown",
+    ],
     "Bad input gets a 4xx problem document with code and trace ID, and changes nothing": [
         "tests/e2e/test_bad_input.py::test_bad_input_is_a_problem_and_changes_nothing",
         "tests/e2e/test_bad_input.py::test_a_hundred_megabytes_are_refused_at_once",

@@ -1,0 +1,147 @@
+"""The runtime's composition root: the one place that chooses clients and models."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import httpx
+from fastapi import FastAPI
+from httpx_aiohttp import HttpxAiohttpClient
+
+from bureau.errors import BureauError
+from bureau.evaluation import EvaluationClient
+from bureau.http import Caller
+from bureau.memory import MemoryClient
+from bureau.registry import RegistryClient
+from bureau.sessions import SessionsClient
+from kit.clock import Clock, SystemClock
+from kit.factories import FactoryResolver
+from kit.health import Check
+from kit.http_client import CONNECT_SECONDS, service_http
+from kit.identity import PrincipalSigner
+from kit.tasks import background
+from kit.web import build_app
+from services.runtime import api
+from services.runtime.agents import Agents, AgentSettings
+from services.runtime.errors import passed_on
+from services.runtime.leases import Leases
+from services.runtime.loop import LoopLimits
+from services.runtime.models.catalogue import MakeModel, Models
+from services.runtime.models.model import Model
+from services.runtime.models.offline.model import OfflineModel
+from services.runtime.ports import Catalogue, Conversations, Metrics, Recollections
+from services.runtime.recall import Recall
+from services.runtime.routing import Router
+from services.runtime.service import Runtime
+from services.runtime.settings import Settings
+from services.runtime.tally import Tally
+from services.runtime.toolbox import Limits
+from services.runtime.turn import Turns
+
+OPTIONAL_SECONDS = 1.5
+"""Of one call to a service that a turn can do without; it is not repeated either."""
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The services that the runtime calls, and what `/health` asks of them."""
+
+    catalogue: Catalogue
+    conversations: Conversations
+    recollections: Recollections
+    metrics: Metrics
+    checks: Mapping[str, Check]
+
+
+def create_app(settings: Settings, neighbours: Neighbours | None = None, *, clock: Clock | None = None) -> FastAPI:
+    """`neighbours` and `clock` let tests hand in fakes."""
+    stack = AsyncExitStack()
+    neighbours = neighbours or _real_neighbours(settings, stack)
+
+    @asynccontextmanager
+    async def life(app: FastAPI) -> AsyncIterator[None]:
+        async with stack:
+            outside = await stack.enter_async_context(_outside(settings))
+            models = Models(_models(settings, outside, clock or SystemClock()), settings.model)
+            models.get(None)  # a default model that nobody provides is noticed at start
+            tally = Tally(neighbours.metrics)
+            app.state.runtime = _runtime(settings, neighbours, models, outside, tally)
+            async with background(tally.send()):
+                yield
+
+    return build_app(
+        service="runtime",
+        settings=settings,
+        routers=[api.routes],
+        lifespan=life,
+        checks=neighbours.checks,
+        capabilities={"models": "offline, openai", "model": settings.model, "agents": "factory, http"},
+        errors={BureauError: passed_on},
+    )
+
+
+def _runtime(
+    settings: Settings, neighbours: Neighbours, models: Models, outside: httpx.AsyncClient, tally: Tally
+) -> Runtime:
+    tools = Limits(settings.tool_timeout_seconds, settings.tool_result_chars)
+    loop = LoopLimits(settings.max_iterations, settings.agent_timeout_seconds, tools)
+    factories = FactoryResolver(settings.factory_prefixes.split(","))
+    agents = Agents(factories, models, outside, AgentSettings(settings.agent_timeout_seconds, loop))
+    leases = Leases(
+        neighbours.conversations, ttl_seconds=settings.lease_seconds,
+        wait_seconds=settings.busy_wait_seconds, waiting=settings.busy_waiting,
+    )  # fmt: skip
+    router = Router(neighbours.catalogue)
+    turns = Turns(
+        neighbours.conversations, Recall(neighbours.recollections, settings.memories), router, agents, leases, tally,
+        history_messages=settings.history_messages,
+    )  # fmt: skip
+    return Runtime(neighbours.catalogue, neighbours.conversations, router, agents, turns)
+
+
+def _models(settings: Settings, client: httpx.AsyncClient, clock: Clock) -> dict[str, MakeModel]:
+    def openai(name: str) -> Model:
+        from services.runtime.models.openai_compatible import OpenAiCompatible  # reads its price list: half a second
+
+        return OpenAiCompatible(
+            name, client, base_url=settings.openai_base_url, api_key=settings.openai_api_key,
+            timeout_seconds=settings.model_timeout_seconds,
+        )  # fmt: skip
+
+    return {"offline": lambda _: OfflineModel(clock), "openai": openai}
+
+
+def _outside(settings: Settings) -> httpx.AsyncClient:
+    """For models and agents that are not ours: carries no identity."""
+    return HttpxAiohttpClient(
+        timeout=httpx.Timeout(settings.agent_timeout_seconds, connect=CONNECT_SECONDS * 5),
+        trust_env=False,
+        follow_redirects=False,
+    )
+
+
+def _real_neighbours(settings: Settings, stack: AsyncExitStack) -> Neighbours:
+    signer = PrincipalSigner(settings.common.identity_private_key.get_secret_value(), "runtime")
+    checks: dict[str, Check] = {}
+
+    def caller(url: str, audience: str, *, required: bool) -> Caller:
+        seconds = settings.service_timeout_seconds if required else OPTIONAL_SECONDS
+        client = service_http(url, audience=audience, signer=signer, timeout_seconds=seconds)
+        stack.push_async_callback(client.aclose)
+
+        async def ask() -> str:
+            answer = await client.get("/health", auth=None)
+            if answer.status_code >= 500:
+                raise ConnectionError(f"/health answers {answer.status_code}")
+            return ""
+
+        checks[audience] = Check(ask, required=required)
+        return Caller(client) if required else Caller(client, attempts=1)
+
+    return Neighbours(
+        RegistryClient(caller(settings.registry_url, "registry", required=True)),
+        SessionsClient(caller(settings.sessions_url, "sessions", required=True)),
+        MemoryClient(caller(settings.memory_url, "memory", required=False)),
+        EvaluationClient(caller(settings.evaluation_url, "evaluation", required=False)),
+        checks,
+    )

@@ -1,0 +1,56 @@
+"""What the runtime refuses by itself, and how other services' failures are passed on.
+
+Refusal
+├── NotFound      session_not_found, agent_not_found
+├── Conflict      session_busy, session_archived, agent_disabled, agent_unavailable, turn_differs
+└── Unavailable   another service that a turn needs is away
+"""
+
+from bureau.errors import BureauError
+from kit import errors
+from kit.errors import Conflict, NotFound, Refusal, Unavailable
+
+_PASSED_ON: dict[int, type[Refusal]] = {
+    kind.status: kind
+    for kind in (
+        errors.BadRequest, errors.Forbidden, NotFound, Conflict, errors.PreconditionFailed, errors.TooLarge,
+        errors.Invalid, errors.TooMany,
+    )
+}  # fmt: skip
+
+
+class SessionNotFound(NotFound):
+    code = "session_not_found"
+
+
+class SessionBusy(Conflict):
+    code = "session_busy"
+
+
+class SessionArchived(Conflict):
+    code = "session_archived"
+
+
+class AgentNotFound(NotFound):
+    code = "agent_not_found"
+
+
+class AgentDisabled(Conflict):
+    code = "agent_disabled"
+
+
+class AgentUnavailable(Conflict):
+    code = "agent_unavailable"
+
+
+class TurnDiffers(Conflict):
+    code = "turn_differs"
+
+
+def passed_on(error: Exception) -> Refusal:
+    """A 4xx of another service is the caller's, as it stands; anything else means that the service is away."""
+    assert isinstance(error, BureauError)
+    kind = _PASSED_ON.get(error.status)
+    if kind is None:
+        return Unavailable(f"a service that this needs is away: {error.code}", retry_after=error.retry_after or 1.0)
+    return kind(error.detail, code=error.code, retry_after=error.retry_after, errors=error.problem.errors)

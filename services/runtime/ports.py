@@ -1,0 +1,54 @@
+"""What a turn needs of the other services. The SDK's clients fulfil these ports; tests bring fakes.
+
+Every call raises `bureau.errors.BureauError` and happens on the current principal's behalf.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from bureau_contracts.evaluation import NewMetric, Recorded
+from bureau_contracts.memory import MemorySearchAnswer
+from bureau_contracts.registry import AgentRecord, SearchAnswer
+from bureau_contracts.sessions import Deleted, Lease, NewSession, NewTurn, SessionCreated, SessionView, TurnStored
+
+
+class Catalogue(Protocol):
+    """Which agents exist: the registry."""
+
+    async def get(self, name: str) -> AgentRecord: ...
+
+    async def search(self, q: str, *, k: int = 5, enabled_only: bool = True) -> SearchAnswer: ...
+
+    def all(self, *, enabled_only: bool | None = None) -> AsyncIterator[AgentRecord]: ...
+
+
+class Conversations(Protocol):
+    """Every conversation, whole and in order: the sessions."""
+
+    async def create(self, session: NewSession | None = None) -> SessionCreated: ...
+
+    async def get(self, session_id: str, *, history_limit: int | None = None) -> SessionView: ...
+
+    async def turn(self, session_id: str, turn: NewTurn) -> TurnStored: ...
+
+    async def stored_turn(self, session_id: str, turn_id: str) -> TurnStored: ...
+
+    async def acquire_lease(self, session_id: str, holder: str, *, ttl_seconds: float = 30) -> Lease: ...
+
+    async def renew_lease(self, session_id: str, fencing_token: int, *, ttl_seconds: float = 30) -> Lease: ...
+
+    async def release_lease(self, session_id: str, fencing_token: int) -> Deleted: ...
+
+    async def delete(self, session_id: str, *, purge: bool = False) -> Deleted: ...
+
+
+class Recollections(Protocol):
+    """What should still be known tomorrow: the memory."""
+
+    async def search(self, q: str, *, k: int = 5, user_id: str | None = None) -> MemorySearchAnswer: ...
+
+
+class Metrics(Protocol):
+    """Where turns are counted: the evaluation."""
+
+    async def record(self, metric: NewMetric) -> Recorded: ...

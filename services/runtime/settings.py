@@ -1,0 +1,66 @@
+"""The runtime's settings, all beginning with ``RUNTIME_``."""
+
+from collections.abc import Mapping
+from typing import Annotated, Self
+
+from pydantic import Field, SecretStr
+
+from kit.settings import ServerSettings, SettingsError
+
+ServiceUrl = Annotated[str, Field(pattern=r"^https?://\S+$")]
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+class Settings(ServerSettings):
+    prefix = "RUNTIME_"
+
+    port: int = Field(8007, ge=0, le=65535)
+
+    registry_url: ServiceUrl = "http://127.0.0.1:8003"
+    """Where agents are registered. Required: without it no turn can be routed."""
+    sessions_url: ServiceUrl = "http://127.0.0.1:8004"
+    """Where conversations are kept. Required: nothing runs that could not be recorded."""
+    memory_url: ServiceUrl = "http://127.0.0.1:8005"
+    """Where memories live. Optional: a turn goes on without them."""
+    evaluation_url: ServiceUrl = "http://127.0.0.1:8008"
+    """Where turns are counted. Optional: nothing waits for it."""
+    service_timeout_seconds: Seconds = 10
+    """Of one call to a required service; an optional one has to be faster."""
+
+    model: str = Field("offline", pattern=r"^[a-z]+(:\S+)?$", max_length=200)
+    """Answers for agents that name no model: ``offline``, or ``openai:NAME``."""
+    openai_base_url: ServiceUrl = "https://api.openai.com/v1"
+    """Any endpoint that speaks OpenAI's chat completions."""
+    openai_api_key: SecretStr = SecretStr("")
+    """Empty: the endpoint is called without one."""
+    model_timeout_seconds: Seconds = 60
+    """Of one model call, retries not included."""
+
+    factory_prefixes: str = "examples."
+    """Comma-separated prefixes of the modules that agents may be built from."""
+    history_messages: int = Field(20, ge=0, le=200)
+    """How many of the session's last messages a turn sees."""
+    memories: int = Field(5, ge=0, le=50)
+    """How many memories a turn sees at most."""
+    max_iterations: int = Field(5, ge=1, le=50)
+    """Model calls of one turn; the last one must answer."""
+    tool_timeout_seconds: Seconds = 30
+    """Of one tool call; whether it took effect is then not known."""
+    tool_result_chars: int = Field(20_000, ge=100, le=100_000)
+    """A longer result is cut, and says so."""
+    agent_timeout_seconds: Seconds = 100
+    """For all that an agent does in one turn; the clients wait for 120 seconds."""
+
+    lease_seconds: float = Field(30, ge=1, le=600)
+    """How long a session stays locked after its runtime has died in a turn."""
+    busy_wait_seconds: float = Field(30, ge=0, le=600)
+    """How long a message waits for the turn before it; then 409 session_busy."""
+    busy_waiting: int = Field(20, ge=0, le=1000)
+    """How many messages may wait for one session; one more is refused at once."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
+        settings = super().from_environment(environment)
+        if not settings.common.identity_private_key.get_secret_value():
+            raise SettingsError("BUREAU_IDENTITY_PRIVATE_KEY is needed: the runtime signs its calls to other services")
+        return settings

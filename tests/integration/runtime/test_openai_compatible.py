@@ -1,0 +1,268 @@
+"""The OpenAI-compatible model against a local server that speaks the real wire format, also when it misbehaves."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+from httpx_aiohttp import HttpxAiohttpClient
+from pydantic import SecretStr
+
+from bureau_contracts.runtime import Risk
+from bureau_contracts.sessions import NewMessage, Role, ToolCall, ToolResult
+from services.runtime.models.model import ModelFailed, ModelReply, ModelRequest, ToolSpec
+from services.runtime.models.openai_compatible import ATTEMPTS, OpenAiCompatible
+
+Answer = tuple[int, dict[str, str], bytes]
+TOOL = ToolSpec("list_tickets", "List tickets.", {"type": "object", "properties": {}}, Risk.READ)
+
+
+def completion(
+    message: dict[str, Any], *, usage: Any = "default", finish: str = "stop", model: str = "gpt-4o-mini"
+) -> Answer:
+    body: dict[str, Any] = {
+        "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": model,
+        "choices": [{"index": 0, "message": {"role": "assistant", **message}, "finish_reason": finish}],
+    }  # fmt: skip
+    if usage is not None:
+        body["usage"] = (
+            {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100} if usage == "default" else usage
+        )
+    return 200, {}, json.dumps(body).encode()
+
+
+def failure(status: int, message: str = "no", **headers: str) -> Answer:
+    body = {"error": {"message": message, "type": "error", "code": None}}
+    return status, {name.replace("_", "-"): value for name, value in headers.items()}, json.dumps(body).encode()
+
+
+def tool_call(arguments: str, call_id: str = "call_abc", name: str = "list_tickets") -> dict[str, Any]:
+    return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+@dataclass
+class Provider:
+    """A server on a port of its own. Gives the answers in order, the last one for ever; None hangs."""
+
+    port: int
+    answers: list[Answer | None] = field(default_factory=list)
+    requests: list[tuple[str, dict[str, str], Any]] = field(default_factory=list)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            first, *lines = head.strip().split("\r\n")
+            headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+            body = json.loads(await reader.readexactly(int(headers["content-length"])))
+            self.requests.append((first, headers, body))
+            answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+            if answer is None:
+                await reader.read()  # until the client gives up
+                return
+            status, extra, content = answer
+            given = {
+                "content-type": "application/json",
+                "content-length": str(len(content)),
+                "connection": "close",
+                **extra,
+            }
+            writer.write(f"HTTP/1.1 {status} X\r\n".encode())
+            writer.write("".join(f"{name}: {value}\r\n" for name, value in given.items()).encode() + b"\r\n" + content)
+            await writer.drain()
+        finally:
+            writer.close()
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[Provider]:
+    made = Provider(0)
+    server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
+    made.port = server.sockets[0].getsockname()[1]
+    async with server:
+        yield made
+
+
+MakeModel = Callable[..., OpenAiCompatible]
+
+
+@pytest.fixture
+async def make(provider: Provider) -> AsyncIterator[MakeModel]:
+    async with HttpxAiohttpClient(trust_env=False) as client:
+
+        def model(key: str = "sk-secret", seconds: float = 5, port: int | None = None) -> OpenAiCompatible:
+            return OpenAiCompatible(
+                "gpt-4o-mini", client, base_url=f"http://127.0.0.1:{port or provider.port}/v1/",
+                api_key=SecretStr(key), timeout_seconds=seconds, first_pause_seconds=0.01,
+            )  # fmt: skip
+
+        yield model
+
+
+async def ask(model: OpenAiCompatible, *messages: NewMessage, **more: Any) -> ModelReply:
+    said = messages or (NewMessage(role=Role.USER, content="show my tickets"),)
+    return await model.complete(ModelRequest("Be kind.", said, [TOOL], **more))
+
+
+async def test_the_request_is_a_chat_completion_with_tools(provider: Provider, make: MakeModel) -> None:
+    provider.answers = [completion({"content": "Two tickets."})]
+    history = [
+        NewMessage(role=Role.USER, content="show my tickets"),
+        NewMessage(role=Role.ASSISTANT, tool_calls=[ToolCall(call_id="c1", name="list_tickets", arguments={"a": "ü"})]),
+        NewMessage(role=Role.TOOL, tool_results=[
+            ToolResult(call_id="c1", name="list_tickets", result=[{"id": 1}]),
+            ToolResult(call_id="c2", name="list_tickets", error="away"),
+        ]),
+    ]  # fmt: skip
+    reply = await ask(make(), *history, memories=["likes tea"])
+    assert reply.text == "Two tickets."
+    first, headers, body = provider.requests[0]
+    assert first == "POST /v1/chat/completions HTTP/1.1"
+    assert headers["authorization"] == "Bearer sk-secret"
+    assert body["model"] == "gpt-4o-mini"
+    assert body["tools"] == [{"type": "function", "function": {
+        "name": "list_tickets", "description": "List tickets.", "parameters": TOOL.parameters}}]  # fmt: skip
+    assert [each["role"] for each in body["messages"]] == ["system", "user", "assistant", "tool", "tool"]
+    assert body["messages"][0]["content"].startswith("Be kind.")
+    assert "- likes tea" in body["messages"][0]["content"]
+    call = body["messages"][2]["tool_calls"][0]
+    assert (call["id"], call["function"]["name"], json.loads(call["function"]["arguments"])) == (
+        "c1",
+        "list_tickets",
+        {"a": "ü"},
+    )
+    assert [json.loads(each["content"]) for each in body["messages"][3:]] == [[{"id": 1}], {"error": "away"}]
+
+
+async def test_tool_calls_come_out_as_structure(provider: Provider, make: MakeModel) -> None:
+    provider.answers = [
+        completion({"content": None, "tool_calls": [tool_call('{"status": "open"}')]}, finish="tool_calls")
+    ]
+    reply = await ask(make())
+    assert [(each.call_id, each.name, each.arguments) for each in reply.tool_calls] == [
+        ("call_abc", "list_tickets", {"status": "open"})
+    ]
+    assert (reply.text, dict(reply.malformed)) == ("", {})
+
+
+@pytest.mark.parametrize("written", ["{not json", "[1, 2]", '"text"', "null"])
+async def test_arguments_that_are_no_object_are_reported_and_not_guessed(
+    provider: Provider, make: MakeModel, written: str
+) -> None:
+    provider.answers = [completion({"content": None, "tool_calls": [tool_call(written), tool_call("", "second")]})]
+    reply = await ask(make())
+    assert list(reply.malformed) == ["call_abc"]
+    assert [each.arguments for each in reply.tool_calls] == [{}, {}]
+
+
+async def test_call_ids_are_unique_and_bounded_whatever_the_model_writes(provider: Provider, make: MakeModel) -> None:
+    calls = [
+        tool_call("{}", "same"),
+        tool_call("{}", "same"),
+        tool_call("{}", ""),
+        tool_call("{}", "x" * 500, "n" * 500),
+    ]
+    provider.answers = [completion({"content": None, "tool_calls": calls})]
+    reply = await ask(make())
+    ids = [each.call_id for each in reply.tool_calls]
+    assert ids[0] == "same"
+    assert len(set(ids)) == 4
+    assert all(1 <= len(each) <= 200 for each in ids)
+
+
+async def test_usage_is_the_providers_and_an_estimate_says_that_it_is_one(provider: Provider, make: MakeModel) -> None:
+    provider.answers = [completion({"content": "Hello."}), completion({"content": "Hello."}, usage=None)]
+    counted, guessed = await ask(make()), await ask(make())
+    assert (counted.input_tokens, counted.output_tokens, counted.estimated) == (1000, 100, False)
+    assert guessed.estimated
+    assert guessed.input_tokens > 0
+
+
+async def test_the_price_is_the_providers_and_unknown_for_another_server(provider: Provider, make: MakeModel) -> None:
+    provider.answers = [completion({"content": "Hello."})]
+    assert (await ask(make())).cost is None, "another server under the same API may charge anything, or nothing"
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, content=provider.answers[0][2])  # type: ignore[index]  # set above
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+        model = OpenAiCompatible(
+            "gpt-4o-mini", client, base_url="https://api.openai.com/v1", api_key=SecretStr(""), timeout_seconds=5
+        )
+        assert (await ask(model)).cost == pytest.approx(1000 * 0.15e-6 + 100 * 0.6e-6)
+        provider.answers = [completion({"content": "Hello."}, model="gpt-never-heard-of")]
+        assert (await ask(model)).cost is None
+
+
+async def test_a_rate_limit_is_waited_out_as_long_as_the_provider_says(provider: Provider, make: MakeModel) -> None:
+    provider.answers = [failure(429, retry_after="0.2"), completion({"content": "Hello."})]
+    began = asyncio.get_running_loop().time()
+    assert (await ask(make())).text == "Hello."
+    assert asyncio.get_running_loop().time() - began >= 0.2
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 529])
+async def test_a_failing_server_is_asked_again(provider: Provider, make: MakeModel, status: int) -> None:
+    provider.answers = [failure(status), completion({"content": "Hello."})]
+    assert (await ask(make())).text == "Hello."
+    assert len(provider.requests) == 2
+
+
+async def test_after_the_last_attempt_the_failure_comes_out(provider: Provider, make: MakeModel) -> None:
+    provider.answers = [failure(503, "overloaded")]
+    with pytest.raises(ModelFailed, match="answered 503: overloaded"):
+        await ask(make())
+    assert len(provider.requests) == ATTEMPTS
+
+
+async def test_a_pause_that_is_too_long_is_not_waited_for(provider: Provider, make: MakeModel) -> None:
+    provider.answers = [failure(429, "quota", retry_after="3600")]
+    with pytest.raises(ModelFailed, match="quota"):
+        await ask(make())
+    assert len(provider.requests) == 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
+async def test_what_will_not_change_is_not_asked_again(provider: Provider, make: MakeModel, status: int) -> None:
+    provider.answers = [failure(status, "wrong key")]
+    with pytest.raises(ModelFailed, match="wrong key") as failed:
+        await ask(make())
+    assert len(provider.requests) == 1
+    assert "sk-secret" not in str(failed.value)
+
+
+async def test_a_server_that_never_answers_is_given_up_on(provider: Provider, make: MakeModel) -> None:
+    provider.answers = [None]
+    with pytest.raises(ModelFailed, match=r"did not answer within 0\.1 s"):
+        await ask(make(seconds=0.1))
+
+
+async def test_a_server_that_is_not_there_is_named_as_such(make: MakeModel) -> None:
+    with pytest.raises(ModelFailed, match="cannot be reached"):
+        await ask(make(port=1))
+
+
+@pytest.mark.parametrize("content", [b"<html>", b"[]", b'{"choices": []}', b'{"choices": [{"message": 3}]}', b""])
+async def test_an_answer_that_is_no_completion_is_a_failure(
+    provider: Provider, make: MakeModel, content: bytes
+) -> None:
+    provider.answers = [(200, {}, content)]
+    with pytest.raises(ModelFailed, match="the model's endpoint"):
+        await ask(make())
+
+
+async def test_an_answer_that_was_cut_says_so_and_a_refusal_is_an_answer(provider: Provider, make: MakeModel) -> None:
+    provider.answers = [
+        completion({"content": "Once upon"}, finish="length"),
+        completion({"content": None, "refusal": "No."}),
+    ]
+    assert (await ask(make())).text.endswith("cut at its length limit.]")
+    assert (await ask(make())).text == "No."
+
+
+async def test_without_a_key_none_is_sent(provider: Provider, make: MakeModel) -> None:
+    provider.answers = [completion({"content": "Hello."})]
+    await ask(make(key=""))
+    assert "authorization" not in provider.requests[0][1]
