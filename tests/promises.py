@@ -15,7 +15,13 @@ PROMISES: dict[str, list[str]] = {
         "tests/contract/stores/test_sessions_writers.py::test_a_writer_whose_lease_was_taken_over_is_refused",
         "tests/chaos/test_sessions_survive_kill.py::test_acknowledged_messages_survive_kill_9",
     ],
+    "A paused job stays paused, and nothing of a job is lost when Redis is killed": [
+        "tests/integration/jobs/test_workers.py::test_a_paused_job_stays_paused_over_a_workers_restart",
+        "tests/integration/jobs/test_redis_away.py::test_nothing_is_lost_when_redis_is_killed_in_the_middle_of_a_step",
+    ],
     "A job goes on from its last recorded step after a worker's death": [
+        "tests/integration/jobs/test_workers.py"
+        "::test_a_killed_workers_job_goes_on_from_its_last_recorded_step_within_ten_seconds",
         "tests/e2e/test_crashes.py::test_a_killed_workers_job_goes_on_from_its_last_recorded_step",
     ],
     "There is no answer without identity, at the gateway and on every service's own port": [

@@ -66,7 +66,10 @@ class JobsClient:
         return await self._call(WorkerList, "GET", "/jobs/workers")
 
     async def events(self, job_id: str, *, after: int = 0) -> AsyncIterator[Event]:
-        """Every event after `after`, as it happens, until the job has ended. A cut stream is taken up again."""
+        """Every event after `after`, as it happens, until the job has ended. A cut stream is taken up again.
+
+        Who leaves the loop early should hold this in `contextlib.aclosing`, or the connection stays open for a while.
+        """
         silent = 0
         while True:
             try:

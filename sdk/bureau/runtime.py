@@ -14,7 +14,7 @@ class RuntimeClient:
 
     async def chat(
         self, message: str, *, session_id: str | None = None, user_id: str | None = None, agent: str | None = None,
-        autonomy_level: AutonomyLevel | None = None, turn_id: str | None = None,
+        autonomy_level: AutonomyLevel | None = None, turn_id: str | None = None, timeout_seconds: float = TURN_SECONDS,
     ) -> ChatAnswer:  # fmt: skip
         """One turn. With a session and a `turn_id` it may be repeated: the recorded answer comes back."""
         given = {
@@ -24,7 +24,7 @@ class RuntimeClient:
         body = ChatRequest(**{key: value for key, value in given.items() if value is not None})
         repeatable = turn_id is not None and session_id is not None
         return await self._call(
-            ChatAnswer, "POST", "/agent/chat", body=body, repeatable=repeatable, timeout_seconds=TURN_SECONDS
+            ChatAnswer, "POST", "/agent/chat", body=body, repeatable=repeatable, timeout_seconds=timeout_seconds
         )
 
     async def route(self, query: str, *, session_id: str | None = None, limit: int | None = None) -> RouteAnswer:

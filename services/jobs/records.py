@@ -1,0 +1,101 @@
+"""A job as the stores keep it, and how it is shown to callers."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from bureau_contracts.jobs import Job, JobStatus, JobSummary, NewStep, StartJob, Step, StepKind, StepStatus
+from bureau_contracts.shapes import JsonObject
+from kit.identity import Owner
+from kit.telemetry import parse_traceparent
+
+
+@dataclass
+class StepRecord:
+    definition: NewStep
+    status: StepStatus = StepStatus.PENDING
+    attempts: int = 0
+    result: Any = None
+    error: str | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    verdict: JsonObject | None = None
+
+
+@dataclass
+class JobRecord:
+    job_id: str
+    owner: Owner
+    start: StartJob
+    """What was asked for; never changes."""
+    status: JobStatus
+    created_at: datetime
+    last_update: datetime
+    steps: list[StepRecord]
+    cursor: int = 0
+    """Index of the step that is next or under way."""
+    attempt: int = 1
+    """How often the job was run: 1, and one more with every retry of a failed job."""
+    error: str | None = None
+    traceparent: str = ""
+
+    def as_job(self) -> Job:
+        trace = parse_traceparent(self.traceparent)
+        return Job(
+            job_id=self.job_id, kind=self.start.kind, title=self.start.title,
+            tenant=self.owner.tenant, owner=self.owner.user, status=self.status,
+            steps=[_step(index, step) for index, step in enumerate(self.steps)],
+            current_step=self.cursor, progress=_progress(self.cursor, len(self.steps)), attempt=self.attempt,
+            input=self.start.input,
+            result=self.steps[-1].result if self.status is JobStatus.SUCCEEDED else None,
+            error=self.error, created_at=self.created_at, last_update=self.last_update,
+            trace_id=trace.trace_id if trace else None,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One row of a list of jobs."""
+
+    job_id: str
+    kind: str
+    title: str
+    owner: str
+    status: JobStatus
+    cursor: int
+    step_count: int
+    created_at: datetime
+    last_update: datetime
+
+    def as_summary(self) -> JobSummary:
+        return JobSummary(
+            job_id=self.job_id, kind=self.kind, title=self.title, owner=self.owner, status=self.status,
+            current_step=self.cursor, step_count=self.step_count, progress=_progress(self.cursor, self.step_count),
+            created_at=self.created_at, last_update=self.last_update,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class WorkerRecord:
+    worker_id: str
+    started_at: datetime
+    last_seen: datetime
+    jobs: list[tuple[Owner, str]] = field(default_factory=list)
+    """What it is doing, and for whom."""
+
+
+def repeatable(step: NewStep) -> bool:
+    """Whether the step may be executed again when nobody knows how far it came."""
+    return step.kind is not StepKind.FUNCTION if step.repeatable is None else step.repeatable
+
+
+def _step(index: int, step: StepRecord) -> Step:
+    return Step(
+        index=index, name=step.definition.name, kind=step.definition.kind, status=step.status, attempts=step.attempts,
+        result=step.result, error=step.error, started_at=step.started_at, finished_at=step.finished_at,
+        definition=step.definition, verdict=step.verdict,
+    )  # fmt: skip
+
+
+def _progress(cursor: int, count: int) -> float:
+    return round(cursor / count, 4)

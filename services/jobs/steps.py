@@ -1,0 +1,64 @@
+"""How one step is executed: the port that each kind of step has a runner for, and how a runner reports failure."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from bureau_contracts.jobs import NewStep, StepKind
+from bureau_contracts.registry import AutonomyLevel
+from kit.identity import Owner
+from services.jobs.references import fill
+
+
+class StepFailed(Exception):
+    """The step did not do its work, and trying again would not help."""
+
+
+class TryLater(StepFailed):
+    """The step was refused for now, so did nothing: it may be tried again, not before `retry_after` seconds."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class OutcomeUnknown(StepFailed):
+    """Nobody answered in time: the step may have done its work. Tried again only when it is repeatable."""
+
+
+@dataclass(frozen=True)
+class StepContext:
+    """What a runner is told beside the step itself."""
+
+    job_id: str
+    title: str
+    owner: Owner
+    index: int
+    attempt: int
+    """Of this step: 1, 2, 3 …"""
+    run: int
+    """Of the job: 1, and one more each time that somebody retried it after it had failed."""
+    autonomy_level: AutonomyLevel = AutonomyLevel.L2
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same for every attempt at this step; pass it to whatever has an effect."""
+        return f"{self.job_id}:{self.index}"
+
+
+class StepRunner(Protocol):
+    async def run(self, step: NewStep, context: StepContext) -> Any:
+        """The step's result, as JSON. References are filled in already. Raises StepFailed or a kind of it; whatever
+        else it raises fails the step too. It is cancelled when its time is over, or its job is taken away."""
+
+
+Runners = Mapping[StepKind, StepRunner]
+
+
+def with_references(step: NewStep, scope: Mapping[str, Any]) -> NewStep:
+    """The step with what it refers to filled in. Raises BadReference."""
+    message = fill(step.message, scope)
+    if message is not None and not isinstance(message, str):
+        message = json.dumps(message, ensure_ascii=False)
+    return step.model_copy(update={"message": message, "arguments": fill(step.arguments, scope)})

@@ -1,0 +1,119 @@
+"""Both ports of jobs over the same jobs, on each adapter, and short ways to say what a job is."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from bureau_contracts.events import Event
+from bureau_contracts.jobs import StartJob, StepStatus
+from kit.identity import Owner, Reach
+from kit.ids import new_id
+from kit.redis import connect
+from services.jobs.news_redis import RedisNews
+from services.jobs.queue_memory import MemoryPulse, MemoryWorkQueue
+from services.jobs.queue_redis import RedisPulse, RedisWorkQueue
+from services.jobs.records import JobRecord, WorkerRecord
+from services.jobs.store import Bounds, JobStore, Message, NewJob, Pulse, Run, Started, WorkQueue
+from services.jobs.store_memory import MemoryJobs, MemoryJobStore
+from services.jobs.store_redis import RedisJobStore
+from tests.waiting import eventually
+
+ANN = Owner("acme", "ann")
+WORKER = "worker-1"
+LEASE = 0.2
+
+AGENT = {"name": "ask", "kind": "agent", "message": "hello"}
+AGAIN = {"name": "again", "kind": "agent", "message": "and now?"}
+ONCE = {"name": "pay", "kind": "function", "function": "pay"}
+BREAKPOINT = {"name": "look", "kind": "breakpoint"}
+NAP = {"name": "nap", "kind": "wait", "seconds": 0.02}
+LONG = {"name": "sleep", "kind": "wait", "seconds": 3600}
+
+
+@dataclass
+class Jobs:
+    """What the tests of a store are given."""
+
+    store: JobStore
+    queue: WorkQueue
+    pulse: Pulse
+
+    async def start(self, *steps: dict[str, Any], owner: Owner = ANN, key: str | None = None, **fields: Any) -> Started:
+        job = StartJob.model_validate({"title": "t", "steps": list(steps)} | fields)
+        fingerprint = job.model_dump_json()
+        return await self.store.start(
+            NewJob(new_id("job"), owner, owner.user, job, idempotency_key=key, fingerprint=fingerprint)
+        )
+
+    async def record(self, job_id: str, owner: Owner = ANN) -> JobRecord:
+        return await self.store.get(mine(owner), job_id)
+
+    async def message(self) -> Message:
+        (message,) = await self.queue.fetch(1, 5)
+        return message
+
+    async def take(self, worker: str = WORKER) -> Run:
+        """The next job, begun."""
+        run = await self.queue.take(await self.message(), worker)
+        assert run is not None
+        return run
+
+    async def events(self, job_id: str, after: int = 0) -> list[Event]:
+        return (await self.store.events(mine(), job_id, after=after, limit=1000)).events
+
+    async def statuses(self, job_id: str) -> list[StepStatus]:
+        return [step.status for step in (await self.record(job_id)).steps]
+
+    async def swept(self) -> None:
+        """Returns when a lease has run out and its job was taken."""
+
+        async def found() -> bool:
+            return await self.queue.sweep() > 0
+
+        await eventually(found)
+
+    async def woken(self) -> None:
+        """Returns when the moment of a job has come."""
+
+        async def found() -> bool:
+            return await self.queue.wake() > 0
+
+        await eventually(found)
+
+    async def nothing_queued(self) -> bool:
+        """Takes what is out of date out of the queue; whether that was all."""
+        return all([await self.queue.take(each, WORKER) is None for each in await self.queue.fetch(10, 0.05)])
+
+
+Open = Callable[[Bounds], AbstractAsyncContextManager[Jobs]]
+
+
+def mine(owner: Owner = ANN) -> Reach:
+    return Reach(owner.tenant, owner.user)
+
+
+def worker(name: str = WORKER, *runs: Run) -> WorkerRecord:
+    now = datetime.now(UTC)
+    return WorkerRecord(name, now, now, [(run.record.owner, run.record.job_id) for run in runs])
+
+
+@asynccontextmanager
+async def open_memory(bounds: Bounds) -> AsyncIterator[Jobs]:
+    jobs = MemoryJobs(bounds)
+    yield Jobs(MemoryJobStore(jobs), MemoryWorkQueue(jobs), MemoryPulse(jobs))
+
+
+@asynccontextmanager
+async def open_redis(bounds: Bounds, url: str) -> AsyncIterator[Jobs]:
+    async with AsyncExitStack() as opened:
+        redis = await opened.enter_async_context(connect(url))
+        blocking = await opened.enter_async_context(connect(url, timeout_seconds=10))
+        news = RedisNews(redis)
+        await opened.enter_async_context(news.listening())
+        pulse = RedisPulse(url, bounds)
+        opened.callback(pulse.close)
+        queue = RedisWorkQueue(redis, blocking, bounds)
+        await queue.open()
+        yield Jobs(RedisJobStore(redis, news, bounds), queue, pulse)

@@ -1,0 +1,77 @@
+"""A step names what came before it; nothing is evaluated, and a wrong name is a clear error."""
+
+from typing import Any
+
+import pytest
+
+from services.jobs.references import BadReference, fill, named_steps
+
+SCOPE = {
+    "input": {"month": "2026-09", "count": 3, "flags": [True, None]},
+    "steps": {
+        "fetch": {"reply": "T-1001", "rows": [{"id": 7}, {"id": 8}], "trap": "{{ input.month }}"},
+        "two words": {"reply": "fine"},
+        "plain": "text",
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "filled"),
+    [
+        ("no reference", "no reference"),
+        ("", ""),
+        ("close {{ steps.fetch.reply }} in {{input.month}}", "close T-1001 in 2026-09"),
+        ("{{ steps.fetch.rows.1.id }}", 8),
+        ("{{ steps.fetch.rows }}", [{"id": 7}, {"id": 8}]),
+        ("rows: {{ steps.fetch.rows }}", 'rows: [{"id": 7}, {"id": 8}]'),
+        ("{{ steps.two words.reply }}!", "fine!"),
+        ("{{ steps.plain }}", "text"),
+        ("{{ input.flags.0 }} {{ input.flags.1 }}", "true null"),
+        ("{{ input }}", SCOPE["input"]),
+        ("{ steps.fetch.reply }", "{ steps.fetch.reply }"),
+        ("{{ steps.fetch.trap }} stays", "{{ input.month }} stays"),
+    ],
+)
+def test_references_are_filled_in(text: str, filled: Any) -> None:
+    assert fill(text, SCOPE) == filled
+
+
+def test_references_are_filled_in_anywhere_in_the_arguments() -> None:
+    arguments = {"a": ["{{ input.count }}", {"b": "x{{ input.count }}"}], "c": 1, "d": None}
+    assert fill(arguments, SCOPE) == {"a": [3, {"b": "x3"}], "c": 1, "d": None}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ steps.fetch.nothing }}",
+        "{{ steps.unknown.reply }}",
+        "{{ steps.fetch.rows.2 }}",
+        "{{ steps.fetch.rows.-1 }}",
+        "{{ steps.fetch.rows.99999999999999999999 }}",
+        "{{ steps.fetch.rows.² }}",
+        "{{ steps.plain.upper }}",
+        "{{ steps.fetch.__class__ }}",
+        "{{ steps }}",
+        "{{ steps. }}",
+        "{{ input..x }}",
+        "{{ os.environ }}",
+        "{{ }}",
+        "{{ 1 + 1 }}",
+    ],
+)
+def test_a_reference_that_leads_nowhere_is_an_error_that_names_it(text: str) -> None:
+    with pytest.raises(BadReference) as raised:
+        fill(f"x {text}", SCOPE)
+    assert text.strip("{} ") in str(raised.value)
+
+
+def test_a_text_does_not_grow_without_bound() -> None:
+    scope = {"input": {"long": "x" * 300_000}}
+    with pytest.raises(BadReference, match="more than 1000000 characters"):
+        fill("{{ input.long }} " * 4, scope)
+
+
+def test_the_steps_that_a_value_names_are_found_without_filling_it_in() -> None:
+    assert list(named_steps({"a": ["{{ steps.one.x }}", "{{ input.y }} {{ steps.two }}"]})) == ["one", "two"]
