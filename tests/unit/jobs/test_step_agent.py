@@ -73,7 +73,7 @@ async def test_a_turn_runs_in_the_jobs_own_session() -> None:
     assert neighbours.turns == [
         {
             "message": "show my tickets", "session_id": "sess-01", "agent": "tickets",
-            "autonomy_level": AutonomyLevel.L1, "turn_id": "turn-01-1",
+            "autonomy_level": AutonomyLevel.L1, "turn_id": "turn-01-1", "timeout_seconds": 120,
         }
     ]  # fmt: skip
     (session,) = neighbours.sessions
