@@ -1,5 +1,9 @@
-"""The secrets of an installation, made on the first start: the signing keys and the first administrator's API key."""
+"""The secrets of an installation, made on the first start: the signing keys and the first administrator's API key.
 
+`python -m deploy.local.credentials FOLDER URL` makes them for an installation in containers.
+"""
+
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,3 +58,9 @@ def _new_api_key(keys_file: Path) -> str:
     from kit.api_keys import ApiKeyFile
 
     return ApiKeyFile(keys_file).create(tenant=TENANT, user=USER, scopes=SCOPES, kind="user").secret
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("usage: python -m deploy.local.credentials FOLDER URL")
+    prepare(Path(sys.argv[1]), sys.argv[2])

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Annotated, NoReturn
 
 import typer
-from rich.table import Table
+from rich.console import RenderableType
 
 from bureau.cli.settings import NotConfigured, address, checkout, data_folder, launch_environment
 from bureau.cli.terminal import EXIT_NOT_CONFIGURED, console, fail, run, show, table
@@ -128,7 +128,7 @@ def _dependencies(service: Health) -> str:
     return ", ".join(f"{name} {state.status} {state.detail}".strip() for name, state in service.dependencies.items())
 
 
-def _health_table(answer: SystemHealth) -> Table:
+def _health_table(answer: SystemHealth) -> RenderableType:
     rows = [(name, service.status, _dependencies(service)) for name, service in answer.services.items()]
     return table(("service", "status", "depends on"), rows, title=f"Bureau is {answer.status}")
 

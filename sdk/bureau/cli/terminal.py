@@ -8,8 +8,9 @@ from typing import NoReturn, TypeVar
 
 import typer
 from pydantic import BaseModel
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from bureau.cli.settings import NotConfigured, address
 from bureau.client import Bureau
@@ -48,7 +49,7 @@ def fail(message: str, code: int = EXIT_FAILED) -> NoReturn:
     raise typer.Exit(code)
 
 
-def show(answer: BaseModel, *, as_json: bool, table: Callable[[], Table] | None = None) -> None:
+def show(answer: BaseModel, *, as_json: bool, table: Callable[[], RenderableType] | None = None) -> None:
     """The answer as JSON, or as the table that `table` makes of it."""
     if as_json or table is None:
         sys.stdout.write(answer.model_dump_json(indent=2) + "\n")
@@ -56,11 +57,14 @@ def show(answer: BaseModel, *, as_json: bool, table: Callable[[], Table] | None 
         console.print(table())
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> Table:
-    made = Table(*columns, title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> RenderableType:
+    """The first column names the thing and is never cut, so that it can be copied."""
+    made = Table(box=None, header_style="bold", pad_edge=False)
+    for index, column in enumerate(columns):
+        made.add_column(column, no_wrap=index == 0)
     for row in rows:
         made.add_row(*(_escape("" if cell is None else str(cell)) for cell in row))
-    return made
+    return Group(Text(title, style="italic"), made) if title else made
 
 
 def ago(moment: datetime) -> str:
