@@ -126,6 +126,30 @@ class MemorySearchAnswer(Answer):
     trace_id: str = ""
 
 
+class EmbedPurpose(StrEnum):
+    """Some models embed what is looked for otherwise than what is found."""
+
+    QUERY = "query"
+    DOCUMENT = "document"
+
+
+class EmbedTexts(Request):
+    """POST /memory/embed: vectors of texts, of which nothing is kept."""
+
+    texts: list[Annotated[str, StringConstraints(min_length=1, max_length=10_000), NoNul]] = Field(
+        min_length=1, max_length=128
+    )
+    purpose: EmbedPurpose = EmbedPurpose.DOCUMENT
+
+
+class Embeddings(Answer):
+    model: str
+    """Vectors of different models must not be compared."""
+    dimensions: int
+    vectors: list[list[float]]
+    """Of length 1, one per text, in order."""
+
+
 class MemoriesErased(Answer):
     status: str = "deleted"
     erased: int

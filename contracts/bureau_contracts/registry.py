@@ -1,7 +1,7 @@
 """Contracts of the registry: which agents exist, what they can do, how to make or reach them."""
 
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
@@ -92,6 +92,35 @@ class AgentRecord(Answer, AgentFields):
     registered_at: Timestamp
     updated_at: Timestamp
     updated_by: str = ""
+    health: "AgentHealth | None" = None
+    """Filled in answers, never stored."""
+
+
+class Availability(StrEnum):
+    """Whether an agent can be asked right now, as far as anybody has noticed."""
+
+    UNKNOWN = "unknown"
+    """Nobody has built or reached it yet."""
+    AVAILABLE = "available"
+    UNAVAILABLE = "unavailable"
+
+
+class AgentHealth(Answer):
+    """Lives in memory only: after a restart it is unknown until somebody looks again."""
+
+    availability: Availability = Availability.UNKNOWN
+    reason: str = ""
+    checked_at: Timestamp | None = None
+    revision: int | None = None
+    """The revision that was looked at."""
+
+
+class ReportHealth(Request):
+    """PUT /registry/agents/{name}/health: a runtime says whether the agent could be built."""
+
+    revision: int
+    availability: Availability
+    reason: Annotated[str, StringConstraints(max_length=2000)] = ""
 
 
 class AgentPatch(Request):
@@ -172,3 +201,121 @@ class FactoryList(Answer):
     prefixes: list[str]
     """Under which modules was looked."""
     factories: list[Factory]
+
+
+class Kind(StrEnum):
+    """What the registry keeps."""
+
+    AGENT = "agent"
+    TOOL = "tool"
+    PROMPT = "prompt"
+
+
+class ChangeType(StrEnum):
+    REGISTERED = "registered"
+    UPDATED = "updated"
+    RESTORED = "restored"
+    IMPORTED = "imported"
+    DELETED = "deleted"
+
+
+class Revision(Answer):
+    """One change of an agent or a tool, with what it was from then on. A setting says how many are kept."""
+
+    revision: int
+    seq: int
+    """Counts all changes of the whole registry from 1: the position in the change feed."""
+    change: ChangeType
+    at: Timestamp
+    by: str
+    record: JsonObject | None
+    """The whole record; None when it was deleted."""
+
+
+class RevisionPage(Answer):
+    """Newest first."""
+
+    revisions: list[Revision]
+
+
+class Restored(Answer):
+    """POST …/revisions/{n}/restore."""
+
+    status: str = "restored"
+    name: str
+    revision: int
+    """The one that the thing has now."""
+    restored_from: int
+
+
+class FieldChange(Answer):
+    before: Any = None
+    after: Any = None
+
+
+class RevisionDiff(Answer):
+    """What differs between two revisions, by field; only fields that a caller may set."""
+
+    from_revision: int
+    to_revision: int
+    fields: dict[str, FieldChange]
+
+
+class Change(Answer):
+    """One entry of the change feed: the newest change of one thing. Older ones of the same thing are left out."""
+
+    seq: int
+    kind: Kind
+    name: str
+    change: ChangeType
+    revision: int
+    enabled: bool | None = None
+    """Of agents and tools, as it is now; None when deleted and for prompts."""
+    at: Timestamp
+
+
+class ChangePage(Answer):
+    """GET /registry/changes, long-polled: returns at once when there is something after `after`, else waits."""
+
+    changes: list[Change]
+    seq: int
+    """Ask for what comes after this next."""
+    reset: bool = False
+    """True: the registry does not know what the caller knows (it went back to an older file). Forget everything, go on
+    from `seq`, and only then read everything anew."""
+
+
+class ImportMode(StrEnum):
+    MERGE = "merge"
+    """Adds and changes what the document names; leaves everything else."""
+    REPLACE = "replace"
+    """Afterwards there is what the document names, and nothing else that the caller may change."""
+
+
+class RegistryDocument(Answer):
+    """GET /registry/export and the body of POST /registry/import: everything the caller may see, loss-free."""
+
+    model_config = ConfigDict(extra="forbid")
+    version: str
+    exported_at: Timestamp | None = None
+    agents: dict[AgentName, JsonObject] = {}
+    """Records by name, without what the registry adds itself."""
+    tools: dict[str, JsonObject] = {}
+    prompts: dict[str, JsonObject] = {}
+
+
+class ImportChange(Answer):
+    kind: Kind
+    name: str
+    change: ChangeType
+    fields: list[str] = []
+    """Of an update: which fields differ."""
+
+
+class ImportReport(Answer):
+    """What an import did, or with `dry_run` would do. The same import again changes nothing."""
+
+    status: str
+    """``imported``, or ``dry_run``."""
+    changes: list[ImportChange]
+    unchanged: int

@@ -6,18 +6,11 @@ from typing import Annotated, Any
 from pydantic import Field, StringConstraints
 
 from bureau_contracts.registry import AutonomyLevel, Candidate
+from bureau_contracts.risk import Risk as Risk  # also known from here
 from bureau_contracts.sessions import Message, Session, SessionId
 from bureau_contracts.shapes import AgentName, Answer, JsonObject, Label, Request, SubjectId, Text
 
 TurnId = Annotated[str, StringConstraints(pattern=r"^turn-[0-9a-z-]{1,64}$")]
-
-
-class Risk(StrEnum):
-    """What a tool call may do."""
-
-    READ = "read"
-    WRITE = "write"
-    CRITICAL = "critical"
 
 
 class ChatRequest(Request):
