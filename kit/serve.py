@@ -5,6 +5,7 @@ The package must have `settings.Settings` (a ServerSettings) and `app.create_app
 
 import argparse
 import importlib
+import socket
 import sys
 import time
 
@@ -31,7 +32,7 @@ def main() -> None:
         sys.exit(f"{arguments.package}: {error}")
     name = arguments.package.rpartition(".")[2]
     configure_logs(name, level=settings.common.log_level, form=settings.common.log_format)
-    server = uvicorn.Server(
+    server = _Server(
         uvicorn.Config(
             importlib.import_module(f"{arguments.package}.app").create_app(settings),
             host=settings.host,
@@ -50,6 +51,15 @@ def main() -> None:
     server.run()
     if not server.started:
         sys.exit(3)
+
+
+class _Server(uvicorn.Server):
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Long-polled and streamed answers must know of it before their connections are waited for."""
+        stopping = getattr(getattr(self.config.app, "state", None), "stopping", None)
+        if stopping is not None:
+            stopping.set()
+        await super().shutdown(sockets)
 
 
 def _end(server: uvicorn.Server) -> None:

@@ -21,6 +21,8 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
     prefix: ClassVar[str]
+    not_settings: ClassVar[tuple[str, ...]] = ()
+    """Variables with the prefix that begin like one of these are somebody else's business."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
@@ -28,7 +30,7 @@ class Settings(BaseModel):
         environment = os.environ if environment is None else environment
         values: dict[str, str] = {}
         for variable, value in environment.items():
-            if not variable.startswith(cls.prefix):
+            if not variable.startswith(cls.prefix) or variable.startswith(cls.not_settings):
                 continue
             field = variable.removeprefix(cls.prefix).lower()
             if field in cls.model_fields:
@@ -48,6 +50,7 @@ class CommonSettings(Settings):
     """What every server shares. The launcher's and the clients' own variables stand here so that they are known."""
 
     prefix = "BUREAU_"
+    not_settings = ("BUREAU_SECRET_",)  # secrets that records of the registry refer to
 
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
     """debug, info, warning or error."""
@@ -56,7 +59,7 @@ class CommonSettings(Settings):
     identity_public_keys: str = ""
     """PEM, one or several Ed25519 public keys: whose signature on a principal is believed. Empty: nobody's."""
     identity_private_key: SecretStr = SecretStr("")
-    """PEM, Ed25519: signs principals. Only the gateway, the runtime, jobs and evaluation have one."""
+    """PEM, Ed25519: signs principals. Only the gateway, the registry, the runtime, jobs and evaluation have one."""
     keys_file: Path | None = None
     """The file of hashed API keys; None: no API key is accepted here."""
     max_body_bytes: int = Field(8 * 1024 * 1024, ge=1024)

@@ -1,5 +1,6 @@
 """`build_app`: what every service's FastAPI application has around its routes."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from http import HTTPStatus
@@ -44,15 +45,22 @@ def build_app(
 
     `lifespan` opens and closes what the service needs; `checks` are what `/health` asks; `errors` says which refusal
     an exception of a library or of another service means here.
+
+    `app.state.stopping` is an event that is set when the server begins to stop: answers that wait or stream end then.
     """
     common = settings.common
     telemetry = Telemetry(service, common.otlp_endpoint, common.trace_sample_ratio)
     keys = ApiKeyAuthenticator(common.keys_file) if common.keys_file else None
 
+    stopping = asyncio.Event()
+
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         async with lifespan(app):
-            yield
+            try:
+                yield
+            finally:
+                stopping.set()
         telemetry.close()
 
     app = FastAPI(
@@ -76,6 +84,7 @@ def build_app(
             Middleware(BodyLayer, max_bytes=common.max_body_bytes),
         ],
     )
+    app.state.stopping = stopping
     _handle_errors(app, errors or {})
     for each in routers:
         app.include_router(each)
