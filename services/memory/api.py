@@ -7,6 +7,8 @@ from fastapi import Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from bureau_contracts.memory import (
+    Embeddings,
+    EmbedTexts,
     MemoriesErased,
     MemoriesStored,
     Memory,
@@ -105,6 +107,12 @@ async def search(
         principal, asked.wanted(), asked.q, k=asked.k, mode=asked.mode, min_score=asked.min_score
     )
     return MemorySearchAnswer(results=found.hits, degraded=found.degraded, trace_id=current_trace_id())
+
+
+@routes.post("/embed")
+async def embed(principal: PrincipalDep, service: ServiceDep, body: EmbedTexts) -> Embeddings:
+    """Vectors of texts, by the model that memories are embedded with. Works while the database is away."""
+    return await service.embed(body.texts)
 
 
 @routes.delete("")

@@ -10,13 +10,14 @@ from fastapi import FastAPI
 from kit.clock import Clock, SystemClock
 from kit.health import Check
 from kit.logs import get_logger
+from kit.settings import SettingsError
 from kit.tasks import background, every
 from kit.web import build_app
 from services.memory import api
 from services.memory.embedder import Embedder
 from services.memory.embedder_hashed import HashedEmbedder
 from services.memory.service import MemoryService
-from services.memory.settings import Settings
+from services.memory.settings import EmbedderName, Settings
 from services.memory.store import MemoryStore
 from services.memory.store_pgvector import Options, PgvectorStore
 from services.memory.usage import UsageCounts
@@ -38,14 +39,15 @@ class OpenedStore(MemoryStore, Protocol):
 
 @dataclass(frozen=True)
 class Adapters:
-    """What tests put in place of Postgres and the system's clock."""
+    """What tests put in place of Postgres, the system's clock and, when given, the embedder."""
 
     store: OpenedStore
     clock: Clock
+    embedder: Embedder | None = None
 
 
 def create_app(settings: Settings, adapters: Adapters | None = None) -> FastAPI:
-    embedder = HashedEmbedder()
+    embedder = adapters.embedder if adapters and adapters.embedder else _embedder(settings)
     store: OpenedStore = adapters.store if adapters else PgvectorStore(_options(settings, embedder))
     clock = adapters.clock if adapters else SystemClock()
 
@@ -74,6 +76,16 @@ def create_app(settings: Settings, adapters: Adapters | None = None) -> FastAPI:
         checks={"postgres": Check(store.ping, required=False)},
         capabilities={"embedder": f"{embedder.name}: {embedder.strength}"},
     )
+
+
+def _embedder(settings: Settings) -> Embedder:
+    if settings.embedder is EmbedderName.HASHED:
+        return HashedEmbedder()
+    try:
+        from services.memory.embedder_sentence import SentenceEmbedder  # an extra: numpy and tokenizers
+    except ModuleNotFoundError as error:
+        raise SettingsError(f"MEMORY_EMBEDDER=sentence needs {error.name}: `make sentence` installs it") from error
+    return SentenceEmbedder()
 
 
 def _options(settings: Settings, embedder: Embedder) -> Options:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from bureau_contracts.memory import (
+    Embeddings,
     Memory,
     MemoryHit,
     MemoryKind,
@@ -93,6 +94,11 @@ class MemoryService:
         duration_ms = round((time.perf_counter() - began) * 1000, 2)
         log.info("memory_search", results=len(hits), mode=mode, degraded=degraded, duration_ms=duration_ms)
         return Found(hits, degraded)
+
+    async def embed(self, texts: Sequence[str]) -> Embeddings:
+        """Asks the embedder alone: works while the store is away, and keeps nothing."""
+        vectors = await self._embedder.embed(texts)
+        return Embeddings(model=self._embedder.name, dimensions=self._embedder.dimensions, vectors=vectors)
 
     async def page(self, principal: Principal, wanted: Wanted, limit: int, after: Position | None) -> list[Memory]:
         return await self._store.page(principal.reach(wanted.user_id), self._filter(wanted), limit, after)

@@ -1,8 +1,15 @@
 """The memory's settings."""
 
+from enum import StrEnum
+
 from pydantic import Field, SecretStr
 
 from kit.settings import ServerSettings
+
+
+class EmbedderName(StrEnum):
+    HASHED = "hashed"
+    SENTENCE = "sentence"
 
 
 class Settings(ServerSettings):
@@ -15,6 +22,8 @@ class Settings(ServerSettings):
     """Connections to Postgres at most."""
     statement_cache_size: int = Field(100, ge=0)
     """Prepared statements per connection; 0 behind a pgbouncer in transaction mode."""
+    embedder: EmbedderName = EmbedderName.HASHED
+    """hashed: sees spelling, needs nothing. sentence: sees meaning, needs `make sentence`."""
     search_timeout_seconds: float = Field(1.0, gt=0, le=60)
     """How long a search waits for Postgres before it answers degraded: a turn waits for it."""
     request_timeout_seconds: float = Field(10.0, gt=0, le=600)

@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 
 from bureau_contracts.health import Health
-from bureau_contracts.memory import Memory, MemoryPage, MemorySearchAnswer
+from bureau_contracts.memory import Embeddings, Memory, MemoryPage, MemorySearchAnswer
 from kit.identity import ADMIN, TENANT_WIDE, Principal, generate_keypair
 from kit.paging import encode_cursor
 from kit.settings import CommonSettings
@@ -139,7 +139,7 @@ ROUTES = [
     ("POST", "/memory", {"text": "a"}), ("POST", "/memory/batch", {"memories": [{"text": "a"}]}),
     ("GET", "/memory", None), ("GET", "/memory/search?q=tea", None), ("DELETE", "/memory?user_id=alice", None),
     ("GET", "/memory/{id}", None), ("PATCH", "/memory/{id}", {"importance": 1}), ("DELETE", "/memory/{id}", None),
-    ("GET", "/memory/{id}/history", None),
+    ("GET", "/memory/{id}/history", None), ("POST", "/memory/embed", {"texts": ["a"]}),
 ]  # fmt: skip
 OF_ONE = [route for route in ROUTES if "{id}" in route[1]]
 
@@ -333,7 +333,7 @@ async def test_while_the_store_is_away_searches_are_empty_and_all_else_says_when
     assert searched.status_code == 200
     assert (searched.json()["results"], searched.json()["degraded"]) == ([], True)
     for method, path, body in ROUTES:
-        if "search" not in path:
+        if "search" not in path and "embed" not in path:
             response = await alice.request(method, path.format(id=memory_id), json=body)
             check_problem(response, 503, "memory_store_away")
             assert response.headers["retry-after"] == "1"
@@ -346,3 +346,32 @@ async def test_while_the_store_is_away_searches_are_empty_and_all_else_says_when
 async def test_health_says_what_the_embedder_can_do(alice: httpx.AsyncClient) -> None:
     health = Health.model_validate((await alice.get("/health")).json())
     assert (health.status, health.capabilities) == ("ok", {"embedder": "hashed-1024-v1: lexical only"})
+
+
+async def test_texts_are_embedded_for_any_caller_and_nothing_is_kept(alice: httpx.AsyncClient, calling: As) -> None:
+    body = {"texts": ["likes tea", "x" * 10_000, " "], "purpose": "query"}
+    async with calling(STRANGER) as stranger:
+        response = await stranger.post("/memory/embed", json=body)
+    assert response.status_code == 200, response.text
+    found = Embeddings.model_validate(response.json())
+    assert (found.model, found.dimensions, len(found.vectors)) == (NAME, 1024, 3)
+    assert all(len(vector) == 1024 for vector in found.vectors)
+    again = await alice.post("/memory/embed", json={"texts": ["likes tea"]})
+    assert again.json()["vectors"] == [response.json()["vectors"][0]]
+    assert await texts(alice) == []
+
+
+async def test_texts_are_embedded_while_the_store_is_away(alice: httpx.AsyncClient, store: InMemoryStore) -> None:
+    store.away = True
+    assert (await alice.post("/memory/embed", json={"texts": ["likes tea"]})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {}, {"texts": []}, {"texts": "tea"}, {"texts": [""]}, {"texts": [1]}, {"texts": ["a"] * 129},
+        {"texts": ["x" * 10_001]}, {"texts": ["a"], "purpose": "fun"}, {"texts": ["a"], "model": "mine"},
+    ],
+)  # fmt: skip
+async def test_too_much_or_odd_is_not_embedded(alice: httpx.AsyncClient, body: dict[str, Any]) -> None:
+    check_problem(await alice.post("/memory/embed", json=body), 422, "invalid")
