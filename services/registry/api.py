@@ -1,10 +1,9 @@
 """The registry over HTTP."""
 
 import asyncio
-import re
 from typing import Annotated
 
-from fastapi import Depends, Header, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 
 from bureau_contracts.registry import (
     AgentPage,
@@ -20,13 +19,13 @@ from bureau_contracts.registry import (
 )
 from bureau_contracts.shapes import AgentName, Limit, Text
 from kit.web import PrincipalDep, router
+from services.registry.api_health import HealthsDep
+from services.registry.etags import KnownDep, RevisionsDep, etag, not_modified
 from services.registry.factories import list_factories
 from services.registry.service import AgentFilter, Registry
 from services.registry.settings import Settings
 
 routes = router("/registry", "registry")
-
-_ETAG = re.compile(r'"(\d{1,15})"')
 
 
 def _registry(request: Request) -> Registry:
@@ -39,14 +38,6 @@ def _settings(request: Request) -> Settings:
     return settings
 
 
-def _revisions(if_match: Annotated[str | None, Header()] = None) -> frozenset[int] | None:
-    """The revisions that If-Match names; None when any will do. What is not one of our ETags matches nothing."""
-    if if_match is None or if_match.strip() == "*":
-        return None
-    parts = (_ETAG.fullmatch(part.strip()) for part in if_match.split(","))
-    return frozenset(int(match[1]) for match in parts if match)
-
-
 def _tags(
     tags: Annotated[str, Query(max_length=2000, description="Comma-separated; an agent has all")] = "",
 ) -> frozenset[str]:
@@ -55,7 +46,6 @@ def _tags(
 
 RegistryDep = Annotated[Registry, Depends(_registry)]
 SettingsDep = Annotated[Settings, Depends(_settings)]
-RevisionsDep = Annotated[frozenset[int] | None, Depends(_revisions)]
 TagsDep = Annotated[frozenset[str], Depends(_tags)]
 
 
@@ -63,6 +53,7 @@ TagsDep = Annotated[frozenset[str], Depends(_tags)]
 async def list_agents(
     principal: PrincipalDep,
     registry: RegistryDep,
+    healths: HealthsDep,
     tags: TagsDep,
     enabled_only: bool = False,
     q: Annotated[str, Query(max_length=1000)] = "",
@@ -70,7 +61,8 @@ async def list_agents(
     cursor: Annotated[str | None, Query(max_length=1000)] = None,
 ) -> AgentPage:
     """Agents by name. `q` is part of the name, the description or a tag."""
-    return registry.page(principal, AgentFilter(enabled_only, tags, q), limit, cursor)
+    page = registry.page(principal, AgentFilter(enabled_only, tags, q), limit, cursor)
+    return page.model_copy(update={"agents": [healths.on(agent) for agent in page.agents]})
 
 
 @routes.post("/agents", status_code=201)
@@ -79,22 +71,33 @@ async def register_agent(
 ) -> AgentRegistered:
     """409 when the name is taken, by whomever."""
     record = await registry.register(principal, agent)
-    response.headers["etag"] = _etag(record)
+    response.headers["etag"] = etag(record.revision)
     return AgentRegistered(agent_name=record.name, revision=record.revision)
 
 
-@routes.get("/agents/{name}")
-async def get_agent(principal: PrincipalDep, registry: RegistryDep, name: AgentName, response: Response) -> AgentRecord:
-    """The record; its ETag is its revision."""
+@routes.get("/agents/{name}", response_model=AgentRecord)
+async def get_agent(
+    principal: PrincipalDep,
+    registry: RegistryDep,
+    healths: HealthsDep,
+    name: AgentName,
+    known: KnownDep,
+    response: Response,
+) -> AgentRecord | Response:
+    """The record, with its health; its ETag is its revision. 304 when If-None-Match names that, however its health
+    may have changed."""
     record = registry.get(principal, name)
-    response.headers["etag"] = _etag(record)
-    return record
+    if record.revision in known:
+        return not_modified(record.revision)
+    response.headers["etag"] = etag(record.revision)
+    return healths.on(record)
 
 
 @routes.patch("/agents/{name}")
 async def update_agent(
     principal: PrincipalDep,
     registry: RegistryDep,
+    healths: HealthsDep,
     name: AgentName,
     patch: AgentPatch,
     revisions: RevisionsDep,
@@ -102,8 +105,8 @@ async def update_agent(
 ) -> AgentRecord:
     """Changes the fields that are sent; null clears one. 412 when If-Match names another revision."""
     record = await registry.update(principal, name, patch, revisions)
-    response.headers["etag"] = _etag(record)
-    return record
+    response.headers["etag"] = etag(record.revision)
+    return healths.on(record)
 
 
 @routes.put("/agents/{name}/capabilities")
@@ -141,7 +144,7 @@ async def search_agents(
     enabled_only: bool = True,
 ) -> SearchAnswer:
     """Stage one of routing: which agents could answer `q`, with calibrated scores, best first."""
-    return registry.search(principal, q, k, AgentFilter(enabled_only, tags))
+    return await registry.search(principal, q, k, AgentFilter(enabled_only, tags))
 
 
 @routes.get("/factories")
@@ -149,7 +152,3 @@ async def get_factories(principal: PrincipalDep, settings: SettingsDep) -> Facto
     """What can be built here."""
     found = await asyncio.to_thread(list_factories, settings.factory_prefixes)
     return FactoryList(prefixes=list(settings.factory_prefixes), factories=found)
-
-
-def _etag(record: AgentRecord) -> str:
-    return f'"{record.revision}"'

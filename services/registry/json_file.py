@@ -4,6 +4,7 @@ Beside `registry.json` there are `.backup`, `.backup.1` … (what it was before,
 `.new`, and `.damaged-<time>` for every file that could not be read and was set aside.
 """
 
+import itertools
 import os
 import shutil
 import threading
@@ -25,6 +26,10 @@ BACKUPS = 3
 """Versions kept beside the current one."""
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 @dataclass(frozen=True)
 class Loaded:
     document: Document
@@ -35,9 +40,11 @@ class Loaded:
 class JsonFile:
     """One registry file. `open` first; only one process at a time can."""
 
-    def __init__(self, path: Path, *, sync: Callable[[int], None] = os.fsync) -> None:
-        """`sync` makes a file or folder durable; tests let it fail."""
-        self._path, self._sync = path, sync
+    def __init__(
+        self, path: Path, *, sync: Callable[[int], None] = os.fsync, now: Callable[[], datetime] = _now
+    ) -> None:
+        """`sync` makes a file or folder durable, `now` names what is set aside; tests let them fail."""
+        self._path, self._sync, self._now = path, sync, now
         self._new = path.with_name(path.name + ".new")
         self._backups = [path.with_name(f"{path.name}.backup{f'.{n}' if n else ''}") for n in range(BACKUPS)]
         self._lock = FileLock(path.with_name(path.name + ".lock"), blocking=False, thread_local=False)
@@ -50,11 +57,13 @@ class JsonFile:
         Raises RegistryFileError when another process has the file, when a newer Bureau wrote it, or when it cannot
         be read at all: it is then left as it is.
         """
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
         except Timeout:
             raise RegistryFileError(f"{self._path} is in use by another process: one registry, one file") from None
+        except OSError as error:
+            raise RegistryFileError(f"{self._path} cannot be used: {error}") from error
         try:
             self._new.unlink(missing_ok=True)
             return self._load()
@@ -138,16 +147,23 @@ class JsonFile:
             if path == self._path:
                 return Loaded(document)
             why = f"damaged and kept: {', '.join(damaged)}" if damaged else f"{self._path.name} was missing"
-            return Loaded(document, f"{why}; loaded {path.name}, the newest good version; changes after it are lost")
+            return Loaded(
+                document.after_a_loss(),
+                f"{why}; loaded {path.name}, the newest good version; changes after it are lost",
+            )
         if damaged := damaged or self._set_aside_before():
             return Loaded(
-                Document(), f"STARTED EMPTY, no good version was found; damaged and kept: {', '.join(damaged)}"
+                Document().after_a_loss(),
+                f"STARTED EMPTY, no good version was found; damaged and kept: {', '.join(damaged)}",
             )
         return Loaded(Document())
 
     def _set_aside(self, path: Path) -> str:
-        moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-        aside = self._path.with_name(f"{path.name}.damaged-{moment}")
+        aside = first = self._path.with_name(f"{path.name}.damaged-{self._now():%Y%m%dT%H%M%S.%fZ}")
+        for number in itertools.count(1):
+            if not aside.exists():
+                break
+            aside = first.with_name(f"{first.name}-{number}")  # the clock was put back
         os.rename(path, aside)
         return aside.name
 

@@ -22,6 +22,10 @@ class RegistryStore(Protocol):
     def document(self) -> Document:
         """What was committed last."""
 
+    async def newer_than(self, seq: int) -> Document:
+        """`document` as soon as more than `seq` changes were committed; at once when that is so already. Nothing is
+        committed between looking and waiting without being noticed. Waits for ever: give it a timeout."""
+
     async def commit(self, change: Change) -> Document:
         """The document as this change left it. Raises what the change raises, or Unavailable (NOT_WRITABLE) when
         it cannot be written; it has then not happened."""

@@ -12,6 +12,7 @@ from kit.logs import get_logger
 from kit.tasks import background
 from services.registry.document import Change, Document
 from services.registry.json_file import JsonFile, Loaded
+from services.registry.latest import Latest
 from services.registry.store import NOT_WRITABLE
 
 log = get_logger(__name__)
@@ -45,7 +46,7 @@ class JsonStore:
 
     def __init__(self, file: JsonFile, loaded: Loaded, clock: Clock) -> None:
         self._file, self._clock = file, clock
-        self._document = loaded.document
+        self._latest = Latest(loaded.document)
         self._trouble = loaded.trouble
         self._write_failure = ""
         self._waiting: list[_Waiting] = []
@@ -54,7 +55,10 @@ class JsonStore:
 
     @property
     def document(self) -> Document:
-        return self._document
+        return self._latest.document
+
+    async def newer_than(self, seq: int) -> Document:
+        return await self._latest.newer_than(seq)
 
     async def commit(self, change: Change) -> Document:
         if self._closing:
@@ -88,7 +92,7 @@ class JsonStore:
             self._ended.set()
 
     async def _write_together(self, batch: list[_Waiting]) -> None:
-        document, outcomes = self._document, list[tuple[_Waiting, Document | Exception]]()
+        document, outcomes = self.document, list[tuple[_Waiting, Document | Exception]]()
         for waiting in batch:
             if waiting.answer.cancelled():
                 continue
@@ -104,7 +108,7 @@ class JsonStore:
 
     async def _save(self, document: Document) -> bool:
         """Whether the document is now durable, and visible to readers."""
-        if document is self._document:
+        if document is self.document:
             return True
         try:
             await asyncio.to_thread(self._file.write, document, self._clock.now())
@@ -112,7 +116,8 @@ class JsonStore:
             self._write_failure = "the last change could not be written"
             log.exception("registry_not_written")
             return False
-        self._document, self._write_failure = document, ""
+        self._latest.replace(document)
+        self._write_failure = ""
         return True
 
 

@@ -3,24 +3,28 @@
 from kit.errors import Unavailable
 from kit.health import Degraded
 from services.registry.document import Change, Document
+from services.registry.latest import Latest
 from services.registry.store import NOT_WRITABLE
 
 
 class MemoryStore:
     def __init__(self, document: Document | None = None) -> None:
-        self._document = document or Document()
+        self._latest = Latest(document or Document())
         self.broken = False
         """True makes every write fail, as on a full disk."""
 
     @property
     def document(self) -> Document:
-        return self._document
+        return self._latest.document
+
+    async def newer_than(self, seq: int) -> Document:
+        return await self._latest.newer_than(seq)
 
     async def commit(self, change: Change) -> Document:
-        changed = change(self._document)
-        if self.broken and changed is not self._document:
+        changed = change(self.document)
+        if self.broken and changed is not self.document:
             raise Unavailable("the registry cannot be written", code=NOT_WRITABLE)
-        self._document = changed
+        self._latest.replace(changed)
         return changed
 
     async def check(self) -> str:
