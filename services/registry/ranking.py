@@ -1,10 +1,11 @@
 """How evidence becomes a score: the weights of each kind of evidence and the calibration. Numbers and arithmetic only.
 
-Weights and calibration were fitted by `python -m benchmarks.routing_fit` (see there for the data and the method), but
-for `semantic`, `nobody` and the threshold, which were chosen. A change to tokenising, lexicon or index wants a new fit.
+Weights and calibrations were fitted by `python -m benchmarks.routing_fit` (see there for the data and the method), but
+for `nobody` and the threshold, which were chosen. A change to tokenising, lexicon or index wants a new fit.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 # Under this score it is wiser to ask the user than to guess. Scores are probabilities, so one half means
@@ -22,7 +23,8 @@ class Weights:
     adjacent: float = 0.37  # two neighbouring words of the query also neighbours in an example
     example: float = 4.24  # cosine to the best single example
     label: float = 2.45  # cosine to the name or the best single skill or tag
-    semantic: float = 6.0  # cosine of embeddings; not fitted, since no embedding model is part of the registry
+    nearest: float = 0.0  # cosine of the query's embedding to that of the best single text
+    centre: float = 0.0  # … and to the middle of all of the agent's texts
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,15 @@ class Calibration:
     share: float = 5.25
     strength: float = 0.159
     coverage: float = 0.57
+    nearest: float = 0.0
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What belongs together: a calibration holds for the weights that it was fitted with."""
+
+    weights: Weights = Weights()
+    calibration: Calibration = Calibration()
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,7 @@ class Grounds:
     share: float  # its softmax share of the shortlist, 0..1: does another agent, or nobody, contest it?
     strength: float  # its evidence in log-odds: is there much?
     coverage: float  # idf-weighted part of the query's words that it explains, 0..1: is much left over?
+    nearest: float = 0.0  # cosine to its nearest text; 0 where words alone decide
 
     def probability(self, calibration: Calibration) -> float:
         """P(the best agent is right)."""
@@ -52,12 +64,27 @@ class Grounds:
             + calibration.share * self.share
             + calibration.strength * self.strength
             + calibration.coverage * self.coverage
+            + calibration.nearest * self.nearest
         )
         return 1 / (1 + math.exp(-max(-30.0, min(30.0, odds))))
 
 
-WEIGHTS = Weights()
-CALIBRATION = Calibration()
+WORDS = Tuning()
+"""For words alone."""
+FITTED: Mapping[str, Tuning] = {
+    "hashed-1024-v1": Tuning(
+        Weights(word=1.289, similar=1.745, concept=0.68, adjacent=0.18, example=4.437, label=1.649,
+                nearest=1.018, centre=6.198),
+        Calibration(bias=-4.733, share=5.711, strength=0.13, coverage=0.887, nearest=0.064),
+    ),
+    "all-minilm-l6-v2": Tuning(
+        Weights(word=0.265, similar=0.692, concept=0.64, adjacent=0.223, example=0.0, label=0.98,
+                nearest=4.061, centre=17.534),
+        Calibration(bias=-7.85, share=6.415, strength=0.354, coverage=0.453, nearest=-1.501),
+    ),
+}  # fmt: skip
+"""For words and embeddings, by model. Cosines of different models mean different things: one that nobody has fitted
+is not used."""
 
 
 def shares(strengths: list[float], nobody: float) -> list[float]:

@@ -6,23 +6,24 @@ by their best example, their labels and their word order, and the result is turn
 
 import heapq
 import math
-from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable, Mapping
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Protocol
 
 from services.registry.cards import EDGE, Card, Entry, read, saturate
 from services.registry.concepts import FUNCTION_STEMS, concepts, main_senses
+from services.registry.meaning import Meaning
 from services.registry.postings import Postings
-from services.registry.ranking import CALIBRATION, WEIGHTS, Calibration, Grounds, Weights, shares
+from services.registry.ranking import WORDS, Grounds, Tuning, Weights, shares
 from services.registry.text import stem, words
 
-__all__ = ["AgentIndex", "Card", "Hit", "Neighbours"]
+__all__ = ["AgentIndex", "Card", "Hit", "Meaning"]
 
 SHORTLIST = 32  # agents judged exactly, at most (more when more hits are wanted)
 REACH = 0.25  # … of those whose words say at least this part of what the best one's say: others do not catch up
 BUDGET = 60_000  # postings visited by one search
 QUERY_WORDS = 64  # words of a query that count
+CONTENDERS = 3  # with the most words; meaning has a say where all of these have embeddings
 
 Allowed = Callable[[str], bool] | Container[str]
 
@@ -32,15 +33,8 @@ class Hit:
     name: str
     score: float  # estimate of P(this agent is right | utterance), 0..1
     lexical: float  # the evidence of words, in log-odds, 0 or more
-    semantic: float | None  # cosine to the nearest of the agent's vectors; None when there is none
+    semantic: float | None  # cosine to the nearest of the agent's texts; None where it had no part in the score
     matched: tuple[str, ...]  # the query's words that the agent knows, best first
-
-
-class Neighbours(Protocol):
-    """Where the agents' embeddings are, if there are any; whoever owns the index keeps it in step."""
-
-    def cosines(self, vector: Sequence[float]) -> Mapping[str, float]:
-        """Every agent that has vectors → cosine of its nearest one."""
 
 
 @dataclass(frozen=True)
@@ -55,26 +49,26 @@ class _Query:
 class _Judged:
     entry: Entry
     lexical: float
-    semantic: float | None
+    nearest: float | None
     strength: float
+
+
+@dataclass(frozen=True)
+class _Ranking:
+    judged: list[_Judged]  # best first, equal ones by name
+    tuning: Tuning
 
 
 class AgentIndex:
     """Agents by what they can do. Not thread-safe: one owner puts, removes and searches."""
 
-    def __init__(
-        self,
-        neighbours: Neighbours | None = None,
-        weights: Weights = WEIGHTS,
-        calibration: Calibration = CALIBRATION,
-    ) -> None:
+    def __init__(self, words: Tuning = WORDS) -> None:
+        """`words` is for searches in which words alone decide."""
         self._postings = Postings()
         self._entries: dict[str, Entry] = {}
         self._slots: list[Entry | None] = []
         self._free: list[int] = []
-        self._neighbours = neighbours
-        self._weights = weights
-        self._calibration = calibration
+        self._words = words
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -104,25 +98,20 @@ class AgentIndex:
             self._free.append(entry.slot)
 
     def search(
-        self,
-        query: str,
-        k: int = 5,
-        allowed: Allowed | None = None,
-        vector: Sequence[float] | None = None,
+        self, query: str, k: int = 5, allowed: Allowed | None = None, meaning: Meaning | None = None
     ) -> list[Hit]:
-        """The k likeliest agents, best first; equal ones by name. None for a query without a known word.
-
-        `allowed` says which agents may be chosen at all. `vector` is the query's embedding, of the same model as
-        those of `neighbours`; without either only words count.
+        """The k likeliest agents, best first; equal ones by name. Without `meaning`, none for a query without a known
+        word. `allowed` says which agents may be chosen at all.
         """
         if k < 1:
             return []
         asked = self._read(query)
-        judged = self._rank(asked, k, allowed, vector)
+        ranking = self._rank(asked, k, allowed, meaning)
+        judged, calibration = ranking.judged, ranking.tuning.calibration
         if not judged:
             return []
-        portions = self._portions(judged)
-        sure = self._grounds(asked, judged[0], portions[0]).probability(self._calibration)
+        portions = _portions(ranking)
+        sure = self._grounds(asked, judged[0], portions[0]).probability(calibration)
         # What the best leaves, the others share as the softmax has it; never more than is left, nor than the best.
         rest = min(sure / portions[0], (1 - sure) / (1 - portions[0])) if portions[0] < 1 else 0.0
         return [
@@ -130,23 +119,20 @@ class AgentIndex:
                 name=one.entry.name,
                 score=sure if one is judged[0] else rest * portion,
                 lexical=one.lexical,
-                semantic=one.semantic,
+                semantic=one.nearest,
                 matched=self._matched(asked, one.entry),
             )
             for one, portion in zip(judged[:k], portions, strict=False)
         ]
 
-    def grounds(self, query: str, vector: Sequence[float] | None = None) -> Grounds | None:
+    def grounds(self, query: str, meaning: Meaning | None = None) -> Grounds | None:
         """What the first hit's score would rest on; None when there would be no hit."""
         asked = self._read(query)
-        judged = self._rank(asked, 1, None, vector)
-        return self._grounds(asked, judged[0], self._portions(judged)[0]) if judged else None
-
-    def _portions(self, judged: list[_Judged]) -> list[float]:
-        return shares([one.strength for one in judged], self._calibration.nobody)
+        ranking = self._rank(asked, 1, None, meaning)
+        return self._grounds(asked, ranking.judged[0], _portions(ranking)[0]) if ranking.judged else None
 
     def _grounds(self, asked: _Query, best: _Judged, share: float) -> Grounds:
-        return Grounds(best.entry.name, share, best.strength, self._coverage(asked, best.entry))
+        return Grounds(best.entry.name, share, best.strength, self._coverage(asked, best.entry), best.nearest or 0.0)
 
     def _read(self, query: str) -> _Query:
         spoken = words(query)[:QUERY_WORDS]
@@ -163,9 +149,9 @@ class AgentIndex:
             norm=math.sqrt(sum(squares.values())),
         )
 
-    def _terms(self, asked: _Query) -> list[tuple[str, float]]:
+    def _terms(self, asked: _Query, weights: Weights) -> list[tuple[str, float]]:
         """The query's stems, their concepts and their neighbours in spelling, by falling weight."""
-        idf, weights = self._postings.idf, self._weights
+        idf = self._postings.idf
         found = {root: weights.word * idf(root) for root in asked.surface}
         for root in asked.surface:
             for concept in concepts(root):
@@ -175,24 +161,42 @@ class AgentIndex:
                 found.setdefault(other, weights.similar * likeness * idf(other))
         return sorted(found.items(), key=lambda term: (-term[1], term[0]))
 
-    def _rank(self, asked: _Query, k: int, allowed: Allowed | None, vector: Sequence[float] | None) -> list[_Judged]:
-        """The shortlist, best first, equal ones by name."""
+    def _rank(self, asked: _Query, k: int, allowed: Allowed | None, meaning: Meaning | None) -> _Ranking:
         may = allowed if callable(allowed) or allowed is None else allowed.__contains__
-        evidence = self._evidence(asked)
-        cosines = self._neighbours.cosines(vector) if self._neighbours and vector is not None else {}
+        tuning = meaning.tuning if meaning else self._words
+        evidence = self._evidence(asked, tuning.weights)
         chosen = self._shortlist({slot: amount for slot, amount in enumerate(evidence) if amount > 0}, k, may)
-        if cosines:
-            slots = {entry.slot: cosines[name] for name, entry in self._entries.items() if name in cosines}
-            chosen |= self._shortlist(slots, k, may)
-        judged = self._judge(asked, [(entry, evidence[entry.slot]) for entry in chosen.values()], cosines)
+        if meaning and not meaning.knows_all(entry.name for entry in _contenders(chosen.values(), evidence)):
+            # One of the likeliest waits for its embeddings. Only words compare it with the others fairly.
+            return self._rank(asked, k, allowed, None)
+        if meaning:
+            chosen |= self._nearest(meaning, k, may)
+        judged = [self._judge(asked, entry, evidence[entry.slot], tuning.weights) for entry in chosen.values()]
+        if meaning:
+            added = meaning.evidence([one.entry.name for one in judged])
+            judged = [
+                replace(one, nearest=said.nearest, strength=one.lexical + said.amount)
+                for one, said in zip(judged, added, strict=True)
+            ]
         judged.sort(key=lambda one: (-one.strength, one.entry.name))
-        return judged
+        return _Ranking(judged, tuning)
 
-    def _evidence(self, asked: _Query) -> list[float]:
+    def _evidence(self, asked: _Query, weights: Weights) -> list[float]:
         """What the words alone say, by slot; 0 for most."""
         evidence = [0.0] * len(self._slots)
-        self._postings.collect(self._terms(asked), evidence, BUDGET)
+        self._postings.collect(self._terms(asked, weights), evidence, BUDGET)
         return evidence
+
+    def _nearest(self, meaning: Meaning, k: int, may: Callable[[str], bool] | None) -> dict[int, Entry]:
+        """The agents nearest in meaning; at the edge the first by name."""
+        most = max(SHORTLIST, k)
+        found: list[tuple[float, str]] = []
+        for name, amount in meaning.best_first():
+            if len(found) >= most and -amount > found[-1][0]:
+                break
+            if name in self._entries and (not may or may(name)):
+                found.append((-amount, name))
+        return {self._entries[name].slot: self._entries[name] for _, name in sorted(found)[:most]}
 
     def _shortlist(self, amounts: Mapping[int, float], k: int, may: Callable[[str], bool] | None) -> dict[int, Entry]:
         """The agents with the largest amounts; at the edge the first by name: order of arrival means nothing."""
@@ -206,29 +210,18 @@ class AgentIndex:
         level = sorted((held[slot].name, slot) for slot in held if amounts[slot] == edge)
         return {slot: held[slot] for slot in (*above, *(slot for _, slot in level[: most - len(above)]))}
 
-    def _judge(
-        self, asked: _Query, shortlist: list[tuple[Entry, float]], cosines: Mapping[str, float]
-    ) -> list[_Judged]:
-        known = [cosines[entry.name] for entry, _ in shortlist if entry.name in cosines]
-        usual = sum(known) / len(known) if known else 0.0  # an agent without vectors is neither helped nor harmed
-        judged = []
-        for entry, evidence in shortlist:
-            lexical = evidence + self._closeness(asked, entry)
-            semantic = cosines.get(entry.name)
-            meant = self._weights.semantic * (usual if semantic is None else semantic)
-            judged.append(_Judged(entry, lexical, semantic, lexical + meant))
-        return judged
-
-    def _closeness(self, asked: _Query, entry: Entry) -> float:
-        """What single texts of an agent add: the best example, the best label, words in the same order."""
+    def _judge(self, asked: _Query, entry: Entry, evidence: float, weights: Weights) -> _Judged:
+        """By words: beside the evidence the best example, the best label, words in the same order."""
         if entry.weighed != self._postings.version:
             self._weigh(entry)
         cosines = _cosines(asked, entry)
-        return (
-            self._weights.label * max(cosines[: entry.labels], default=0.0)
-            + self._weights.example * max(cosines[entry.labels :], default=0.0)
-            + self._weights.adjacent * _adjacency(asked, entry)
+        lexical = (
+            evidence
+            + weights.label * max(cosines[: entry.labels], default=0.0)
+            + weights.example * max(cosines[entry.labels :], default=0.0)
+            + weights.adjacent * _adjacency(asked, entry)
         )
+        return _Judged(entry, lexical, None, lexical)
 
     def _weigh(self, entry: Entry) -> None:
         squares = [0.0] * (entry.text_at[-1] + 1)
@@ -264,6 +257,14 @@ class AgentIndex:
         telling = [root for root in known if root not in FUNCTION_STEMS] or list(known)
         telling.sort(key=lambda root: -known[root] * self._postings.idf(root))  # stable: else as they were said
         return tuple(asked.surface[root] for root in telling)
+
+
+def _portions(ranking: _Ranking) -> list[float]:
+    return shares([one.strength for one in ranking.judged], ranking.tuning.calibration.nobody)
+
+
+def _contenders(entries: Iterable[Entry], evidence: list[float]) -> list[Entry]:
+    return heapq.nsmallest(CONTENDERS, entries, key=lambda entry: (-evidence[entry.slot], entry.name))
 
 
 def _cosines(asked: _Query, entry: Entry) -> list[float]:
