@@ -1,7 +1,7 @@
 """The registry's routes: what each answers, to whom, and how it refuses."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,13 @@ import pytest
 from kit.identity import ADMIN, Principal, generate_keypair
 from kit.settings import CommonSettings
 from services.registry.app import create_app
+from services.registry.embedder import Embedded, EmbedderAway
 from services.registry.settings import Settings
 from services.registry.store import RegistryStore
 from services.registry.store_memory import MemoryStore
 from tests.fakes import FixedClock
 from tests.http import service_client
+from tests.waiting import eventually
 
 PRIVATE, PUBLIC = generate_keypair()
 ACME, GLOBEX = Principal("acme", "ann", scopes=frozenset({"registry:write"})), Principal("globex", "gus")
@@ -453,3 +455,82 @@ async def test_a_damaged_file_is_told_in_the_health_without_what_it_held(tmp_pat
     assert response.json()["status"] == "degraded"
     assert "STARTED EMPTY" in response.json()["dependencies"]["file"]["detail"]
     assert "secret-name" not in response.text
+
+
+SAME = {"iatros": "doctor", "tabib": "doctor", "voiture": "car"}
+
+
+class Thesaurus:
+    """An embedder to which some words mean the same; under a name that the ranking is fitted for."""
+
+    def __init__(self) -> None:
+        self.away, self.asked = False, 0
+
+    async def query(self, text: str) -> Embedded:
+        self.asked += 1
+        return await self.documents([text])
+
+    async def documents(self, texts: Sequence[str]) -> Embedded:
+        if self.away:
+            raise EmbedderAway("away")
+        vectors = []
+        for text in texts:
+            meant = {SAME.get(word, word) for word in text.split()}
+            vectors.append([float(word in meant) for word in ("doctor", "car", "tax")])
+        return Embedded("all-minilm-l6-v2", vectors)
+
+
+@pytest.fixture
+async def meaning(store: MemoryStore) -> AsyncIterator[tuple[As, Thesaurus, Callable[[], int]]]:
+    @asynccontextmanager
+    async def open_store() -> AsyncIterator[RegistryStore]:
+        yield store
+
+    thesaurus = Thesaurus()
+    settings = Settings(common=CommonSettings(identity_public_keys=PUBLIC))
+    app = create_app(settings, open_store=open_store, clock=FixedClock(), embedder=thesaurus)
+    async with app.router.lifespan_context(app):
+        yield (
+            lambda principal: service_client(app, principal, "registry", PRIVATE),
+            thesaurus,
+            lambda: int(app.state.embeddings.waiting),
+        )
+
+
+async def test_search_finds_by_meaning_and_goes_on_by_words_when_the_embedder_is_away(
+    meaning: tuple[As, Thesaurus, Callable[[], int]],
+) -> None:
+    client_of, thesaurus, waiting = meaning
+    client = client_of(ACME)
+    for name, example in (("health", "see a doctor"), ("garage", "repair a car")):
+        examples = {"example_queries": [example]}
+        assert (await client.post("/registry/agents", json=oxygen(name=name, capabilities=examples))).status_code == 201
+    await eventually(lambda: waiting() == 0)
+
+    async def candidates(q: str) -> list[dict[str, Any]]:
+        response = await client.get("/registry/search", params={"q": q})
+        assert response.status_code == 200, response.text
+        found: list[dict[str, Any]] = response.json()["candidates"]
+        return found
+
+    best = (await candidates("iatros"))[0]
+    assert (best["name"], best["semantic"], best["lexical"], best["matched"]) == ("health", 1.0, 0.0, [])
+    thesaurus.away = True
+    asked = thesaurus.asked
+    by_words = await candidates("repair my voiture")
+    assert [(each["name"], each["semantic"]) for each in by_words] == [("garage", None)]
+    assert await candidates("tabib") == []
+    assert thesaurus.asked == asked + 1  # not asked again at once
+    assert (await candidates("iatros"))[0]["semantic"] == 1.0  # a query that is remembered needs nobody
+
+
+async def test_meaning_shows_nobody_an_agent_of_another_tenant(
+    meaning: tuple[As, Thesaurus, Callable[[], int]],
+) -> None:
+    client_of, _, waiting = meaning
+    private = oxygen(name="health", owner="acme", capabilities={"example_queries": ["see a doctor"]})
+    assert (await client_of(ACME).post("/registry/agents", json=private)).status_code == 201
+    await eventually(lambda: waiting() == 0)
+    for principal, names in ((ACME, ["health"]), (GLOBEX, []), (GLOBEX_ADMIN, [])):
+        answer = await client_of(principal).get("/registry/search", params={"q": "iatros"})
+        assert [each["name"] for each in answer.json()["candidates"]] == names

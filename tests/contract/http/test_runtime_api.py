@@ -18,12 +18,13 @@ from tests.http import service_client
 from tests.runtime_neighbours import COMMON, PRIVATE_KEY, World, world
 from tests.unit.runtime import agents_for_tests
 from tests.unit.runtime.agents_for_tests import BROKEN, PARCELS, PREFIX, SHOUT, record
+from tests.waiting import eventually
 
 ADA = Principal("acme", "ada")
 BOB = Principal("acme", "bob")
 OPERATOR = Principal("acme", "olga", scopes=frozenset({TENANT_WIDE}))
 STRANGER = Principal("globex", "ada", scopes=frozenset({ADMIN}))
-A2A = RegisterAgent(name="far", a2a="https://agent.example/a2a")
+A2A = RegisterAgent(name="far", a2a="http://127.0.0.1:1/a2a")
 OFF = record("off", "parcels", enabled=False)
 CAREFUL = record("careful", "parcels", autonomy_ceiling=AutonomyLevel.L1)
 KEYLESS = record("keyless", "parcels", model="openai:gpt-4o-mini")
@@ -204,7 +205,7 @@ async def test_a_failed_tool_is_shown_and_recorded(bench: Bench, ada: httpx.Asyn
     [
         ("broken", "hello", "no database for this agent"),
         ("shout", "break", "the plain agent broke"),
-        ("far", "hello", "agent_not_runnable"),
+        ("far", "hello", "its endpoint cannot be reached"),
         ("keyless", "show my parcels", "the model's endpoint cannot be reached"),
     ],
 )
@@ -296,7 +297,7 @@ async def test_tools_are_listed_with_risk_and_schema(ada: httpx.AsyncClient) -> 
     assert (await ada.get("/agent/tools", params={"agent": "shout"})).json() == {"tools": []}
     assert problem(await ada.get("/agent/tools", params={"agent": "nobody"})) == (404, "agent_not_found")
     assert problem(await ada.get("/agent/tools", params={"agent": "broken"})) == (409, "agent_unavailable")
-    assert problem(await ada.get("/agent/tools", params={"agent": "far"})) == (409, "agent_not_runnable")
+    assert (await ada.get("/agent/tools", params={"agent": "far"})).json() == {"tools": []}
 
 
 ROUTES: list[tuple[str, str, Any]] = [
@@ -444,3 +445,19 @@ async def test_health_needs_no_identity_and_says_what_this_can_do(bench: Bench) 
         health = (await nobody.get("/health")).json()
     assert (health["service"], health["status"]) == ("runtime", "ok")
     assert health["capabilities"]["model"] == "offline"
+
+
+async def test_whether_an_agent_could_be_built_is_told_to_the_registry(bench: Bench, ada: httpx.AsyncClient) -> None:
+    await chat(ada, "hello", agent="broken")
+    await chat(ada, "show my parcels", agent="parcels")
+
+    async def known(name: str) -> tuple[str, str]:
+        with acting_as(ADA):
+            health = (await bench.world.catalogue.get(name)).health
+        return (health.availability.value, health.reason) if health else ("", "")
+
+    async def told() -> bool:
+        return [(await known(each))[0] for each in ("broken", "parcels")] == ["unavailable", "available"]
+
+    await eventually(told)
+    assert "no database for this agent" in (await known("broken"))[1]

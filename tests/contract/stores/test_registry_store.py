@@ -18,6 +18,8 @@ from services.registry.store import NOT_WRITABLE, RegistryStore
 from services.registry.store_json import open_json_store
 from services.registry.store_memory import MemoryStore
 from tests.fakes import FixedClock
+from tests.registry_records import drop
+from tests.registry_records import put as put_record
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,11 @@ def agent(name: str, revision: int = 1) -> AgentRecord:
 
 
 def put(name: str) -> Change:
-    return lambda document: document.with_agent(agent(name))
+    return lambda document: put_record(document, agent(name))
 
 
 def count_up(name: str) -> Change:
-    return lambda document: document.with_agent(agent(name, document.agents[name].revision + 1))
+    return lambda document: put_record(document, document.agents[name])
 
 
 def refuse(_: Document) -> Document:
@@ -81,7 +83,7 @@ def refuse(_: Document) -> Document:
 
 async def test_a_committed_change_is_visible(case: Case) -> None:
     committed = await case.store.commit(put("tickets"))
-    assert committed.agents["tickets"] == agent("tickets")
+    assert committed.agents["tickets"].http == "http://agent/turn"
     assert case.store.document.agents == committed.agents
 
 
@@ -93,7 +95,7 @@ async def test_agents_stand_in_the_order_of_their_names(case: Case) -> None:
 
 async def test_an_agent_can_be_removed(case: Case) -> None:
     await case.store.commit(put("tickets"))
-    await case.store.commit(lambda document: document.without_agent("tickets"))
+    await case.store.commit(lambda document: drop(document, "tickets"))
     assert case.store.document.agents == {}
 
 
@@ -132,7 +134,7 @@ async def test_concurrent_changes_of_one_agent_are_all_counted(case: Case) -> No
 
 async def test_of_many_who_want_one_name_exactly_one_gets_it(case: Case) -> None:
     def take(document: Document) -> Document:
-        return refuse(document) if "tickets" in document.agents else document.with_agent(agent("tickets"))
+        return refuse(document) if "tickets" in document.agents else put("tickets")(document)
 
     results = await asyncio.gather(*(case.store.commit(take) for _ in range(32)), return_exceptions=True)
     assert sum(isinstance(result, Document) for result in results) == 1
@@ -144,7 +146,7 @@ async def test_a_change_that_cannot_be_written_has_not_happened(case: Case) -> N
     case.break_writes(True)
     results = await asyncio.gather(
         *(case.store.commit(put(name)) for name in ("finops", "oxygen")),
-        case.store.commit(lambda document: document.without_agent("tickets")),
+        case.store.commit(lambda document: drop(document, "tickets")),
         return_exceptions=True,
     )
     assert [getattr(result, "code", result) for result in results] == [NOT_WRITABLE] * 3
@@ -168,3 +170,46 @@ async def test_a_change_that_changes_nothing_needs_no_disk(case: Case) -> None:
     await case.store.commit(put("tickets"))
     case.break_writes(True)
     assert (await case.store.commit(lambda document: document)).agents.keys() == {"tickets"}
+
+
+async def test_who_waits_for_something_newer_gets_it_when_it_is_committed(case: Case) -> None:
+    waiting = asyncio.ensure_future(case.store.newer_than(0))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await case.store.commit(put("tickets"))
+    async with asyncio.timeout(5):
+        assert (await waiting).agents.keys() == {"tickets"}
+
+
+async def test_what_is_newer_already_is_not_waited_for(case: Case) -> None:
+    await case.store.commit(put("tickets"))
+    async with asyncio.timeout(5):
+        assert (await case.store.newer_than(0)).seq == 1
+
+
+async def test_nobody_is_told_of_what_could_not_be_written(case: Case) -> None:
+    waiting = asyncio.ensure_future(case.store.newer_than(0))
+    case.break_writes(True)
+    with pytest.raises(Unavailable):
+        await case.store.commit(put("tickets"))
+    assert not waiting.done()
+    case.break_writes(False)
+    await case.store.commit(put("finops"))
+    async with asyncio.timeout(5):
+        assert (await waiting).agents.keys() == {"finops"}
+
+
+async def test_many_waiters_miss_none_of_many_changes(case: Case) -> None:
+    async def follow() -> list[int]:
+        seen = [0]
+        while seen[-1] < 100:
+            seen.append((await case.store.newer_than(seen[-1])).seq)
+        return seen
+
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        followers = [group.create_task(follow()) for _ in range(8)]
+        for number in range(100):
+            await case.store.commit(put(f"agent-{number}"))
+    for follower in followers:
+        assert follower.result() == sorted(set(follower.result()))
+        assert follower.result()[-1] == 100

@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from bureau_contracts.prompts import PromptRecord, PromptVersion
 from bureau_contracts.registry import AgentRecord, Capabilities
+from bureau_contracts.risk import Risk
+from bureau_contracts.tools import ToolRecord, ToolSource
 from services.registry.document import Document
 from services.registry.file_format import RegistryFileError
 from services.registry.json_file import BACKUPS, JsonFile
+from tests.registry_records import drop, put
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -27,6 +31,18 @@ def agent(name: str, description: str = "") -> AgentRecord:
         registered_at=NOW,
         updated_at=NOW,
     )
+
+
+TOOL = ToolRecord(
+    name="jira", source=ToolSource.MCP_HTTP, url="http://jira/mcp", tenant_risks={"acme": {"close": Risk.CRITICAL}},
+    revision=1, registered_at=NOW, updated_at=NOW,
+)  # fmt: skip
+PROMPT = PromptRecord(
+    name="greeting",
+    labels={"latest": 1},
+    versions=[PromptVersion(version=1, text="Hello {{ user }}", variables=["user"], created_at=NOW)],
+    revision=1,
+)
 
 
 def write(path: Path, *documents: Document) -> None:
@@ -50,13 +66,13 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "registry" / "registry.json"
 
 
-ONE = Document().with_agent(agent("one"))
-TWO = ONE.with_agent(agent("two"))
-THREE = TWO.with_agent(agent("three"))
+ONE = put(Document(), agent("one"))
+TWO = put(ONE, agent("two"))
+THREE = put(TWO, agent("three"))
 
 
 def test_what_was_written_is_read_back(path: Path) -> None:
-    document = Document(THREE.agents, tools={"jira": {"risk": "read"}}, prompts={"greeting": {"versions": ["hello"]}})
+    document = drop(put(THREE, TOOL, PROMPT, agent("one", "changed")), "two")
     write(path, document)
     assert read(path) == (document, "")
 
@@ -64,8 +80,18 @@ def test_what_was_written_is_read_back(path: Path) -> None:
 def test_the_file_is_the_documented_json(path: Path) -> None:
     write(path, ONE)
     content = json.loads(path.read_text())
-    assert list(content) == ["version", "last_updated", "agents", "tools", "prompts"]
-    assert content["version"] == "1.0.0"
+    assert list(content) == [
+        "version",
+        "last_updated",
+        "seq",
+        "told_from",
+        "agents",
+        "tools",
+        "prompts",
+        "revisions",
+        "checksum",
+    ]
+    assert content["version"] == "1.1.0"
     assert content["last_updated"] == "2026-01-02T03:04:05Z"
     assert content["agents"]["one"]["factory_module"] == "examples.agents.tickets"
 
@@ -80,9 +106,10 @@ def test_the_first_start_begins_empty_and_without_complaint(path: Path) -> None:
 
 
 def test_a_changed_record_is_written_and_a_removed_one_is_not(path: Path) -> None:
-    changed = TWO.with_agent(agent("one", "another description"))
-    write(path, TWO, changed, changed.without_agent("two"))
-    assert read(path)[0] == Document({"one": agent("one", "another description")})
+    changed = put(TWO, agent("one", "another description"))
+    write(path, TWO, changed, drop(changed, "two"))
+    agents = read(path)[0].agents
+    assert {name: each.description for name, each in agents.items()} == {"one": "another description"}
 
 
 def test_only_its_owner_may_read_the_file(path: Path) -> None:
@@ -127,7 +154,7 @@ def test_a_damaged_file_is_kept_aside_and_the_backup_is_loaded(path: Path, damag
     write(path, ONE, TWO)
     path.write_bytes(damage)
     document, trouble = read(path)
-    assert document == ONE
+    assert document == ONE.after_a_loss()
     (kept,) = path.parent.glob("registry.json.damaged-*")
     assert kept.read_bytes() == damage
     assert kept.name in trouble
@@ -138,7 +165,7 @@ def test_a_damaged_file_is_kept_aside_and_the_backup_is_loaded(path: Path, damag
 def test_a_file_that_was_cut_off_is_damaged(path: Path, share: float) -> None:
     write(path, ONE, TWO)
     os.truncate(path, int(path.stat().st_size * share))
-    assert read(path)[0] == ONE
+    assert read(path)[0] == ONE.after_a_loss()
 
 
 def test_an_agent_under_another_ones_name_is_damage(path: Path) -> None:
@@ -146,7 +173,7 @@ def test_an_agent_under_another_ones_name_is_damage(path: Path) -> None:
     content = json.loads(path.read_text())
     content["agents"]["other"] = content["agents"].pop("one")
     path.write_text(json.dumps(content))
-    assert read(path)[0] == ONE
+    assert read(path)[0] == ONE.after_a_loss()
 
 
 def test_the_newest_good_backup_is_the_one_that_is_loaded(path: Path) -> None:
@@ -154,7 +181,7 @@ def test_the_newest_good_backup_is_the_one_that_is_loaded(path: Path) -> None:
     path.write_text("garbage")
     path.with_name("registry.json.backup").write_text("")
     document, trouble = read(path)
-    assert document == ONE
+    assert document == ONE.after_a_loss()
     assert "registry.json.backup.1" in trouble
     assert len(list(path.parent.glob("*.damaged-*"))) == 2
 
@@ -163,7 +190,7 @@ def test_a_missing_file_with_a_backup_is_not_a_first_start(path: Path) -> None:
     write(path, ONE, TWO)
     path.unlink()
     document, trouble = read(path)
-    assert document == ONE
+    assert document == ONE.after_a_loss()
     assert "was missing" in trouble
 
 
@@ -172,14 +199,14 @@ def test_without_a_good_version_it_starts_empty_and_says_so_until_something_is_w
     path.write_text("garbage")
     for _ in range(2):
         document, trouble = read(path)
-        assert document == Document()
+        assert document == Document().after_a_loss()
         assert trouble.startswith("STARTED EMPTY")
     write(path, TWO)
     assert read(path) == (TWO, "")
     assert len(list(path.parent.glob("*.damaged-*"))) == 1
 
 
-@pytest.mark.parametrize("version", ["2.0.0", "1.1.0", "10.0.0"])
+@pytest.mark.parametrize("version", ["2.0.0", "1.2.0", "10.0.0"])
 def test_a_file_of_a_newer_bureau_is_refused_and_left_alone(path: Path, version: str) -> None:
     write(path, ONE)
     newer = json.dumps({"version": version, "something": "else"})
@@ -258,7 +285,7 @@ def test_without_hard_links_backups_are_copies(path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(os, "link", refuse)
     write(path, ONE, TWO)
     path.write_text("garbage")
-    assert read(path)[0] == ONE
+    assert read(path)[0] == ONE.after_a_loss()
 
 
 def test_a_closed_file_is_not_written(path: Path) -> None:

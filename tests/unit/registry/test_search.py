@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from services.registry.cards import Card
 from services.registry.postings import Postings
-from services.registry.ranking import DEFAULT_THRESHOLD, WEIGHTS
+from services.registry.ranking import DEFAULT_THRESHOLD, WORDS, Tuning
 from services.registry.search import QUERY_WORDS, SHORTLIST, AgentIndex, Hit
 
 WEATHER = Card(
@@ -251,7 +251,7 @@ def test_no_text_breaks_a_card_or_a_query(name: str, example: str, query: str) -
 
 
 def test_an_ingredient_of_weight_zero_has_no_part() -> None:
-    index = AgentIndex(weights=replace(WEIGHTS, similar=0, concept=0))
+    index = AgentIndex(Tuning(replace(WORDS.weights, similar=0, concept=0), WORDS.calibration))
     for card in CATALOGUE:
         index.put(card)
     assert index.search("reimburse") == []

@@ -26,3 +26,11 @@ def test_settings_are_read_from_the_environment() -> None:
 def test_a_setting_that_is_unknown_or_wrong_is_named(variable: str) -> None:
     with pytest.raises(SettingsError, match=variable):
         Settings.from_environment({variable: "x"})
+
+
+def test_secrets_of_records_are_no_settings_and_settings_are_no_secrets_of_records() -> None:
+    Settings.from_environment({"BUREAU_SECRET_CRM": "x"})
+    for prefix in ("BUREAU_", "BUREAU_IDENTITY_", "REGISTRY_", "", "X"):
+        with pytest.raises(SettingsError, match="SECRET_ENV_PREFIX"):
+            Settings.from_environment({"REGISTRY_SECRET_ENV_PREFIX": prefix})
+    assert Settings.from_environment({"REGISTRY_SECRET_ENV_PREFIX": "AGENTS_"}).secret_env_prefix == "AGENTS_"

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from bureau_contracts.registry import AgentRecord, Capabilities
 from services.registry.document import Document
 from services.registry.shortlist import Shortlist
+from tests.registry_records import drop, put
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -27,27 +28,27 @@ def found(shortlist: Shortlist, query: str) -> list[str]:
 def test_agents_come_change_and_go_with_the_document() -> None:
     shortlist = Shortlist(0.5)
     assert found(shortlist, "zirconium") == []
-    one = Document().with_agent(agent("first", "melt zirconium"))
+    one = put(Document(), agent("first", "melt zirconium"))
     shortlist.follow(one)
     assert found(shortlist, "zirconium") == ["first"]
-    two = one.with_agent(agent("second", "polish quartz"))
+    two = put(one, agent("second", "polish quartz"))
     shortlist.follow(two)
     assert found(shortlist, "zirconium") == ["first"]
     assert found(shortlist, "quartz") == ["second"]
-    changed = two.with_agent(agent("first", "weigh plutonium"))
+    changed = put(two, agent("first", "weigh plutonium"))
     shortlist.follow(changed)
     assert found(shortlist, "zirconium") == []
     assert found(shortlist, "plutonium") == ["first"]
-    shortlist.follow(changed.without_agent("first"))
+    shortlist.follow(drop(changed, "first"))
     assert found(shortlist, "plutonium") == []
     assert found(shortlist, "quartz") == ["second"]
 
 
 def test_skipping_documents_loses_nothing() -> None:
     shortlist = Shortlist(0.5)
-    both = Document().with_agent(agent("first", "melt zirconium")).with_agent(agent("second", "polish quartz"))
+    both = put(Document(), agent("first", "melt zirconium"), agent("second", "polish quartz"))
     shortlist.follow(both)
-    shortlist.follow(both.without_agent("first").without_agent("second").with_agent(agent("second", "weigh plutonium")))
+    shortlist.follow(put(drop(drop(both, "first"), "second"), agent("second", "weigh plutonium")))
     assert found(shortlist, "zirconium") == found(shortlist, "quartz") == []
     assert found(shortlist, "plutonium") == ["second"]
 
@@ -55,5 +56,5 @@ def test_skipping_documents_loses_nothing() -> None:
 def test_agents_that_are_not_wanted_are_no_candidates() -> None:
     shortlist = Shortlist(0.5)
     off = agent("first", "melt zirconium").model_copy(update={"enabled": False})
-    shortlist.follow(Document().with_agent(off))
+    shortlist.follow(put(Document(), off))
     assert found(shortlist, "melt zirconium") == []

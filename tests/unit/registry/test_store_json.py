@@ -13,6 +13,7 @@ from services.registry.document import Change
 from services.registry.json_file import JsonFile
 from services.registry.store_json import open_json_store
 from tests.fakes import FixedClock
+from tests.registry_records import put as put_record
 
 CLOCK = FixedClock()
 PATIENCE_SECONDS = 10
@@ -42,7 +43,7 @@ def put(name: str) -> Change:
     agent = AgentRecord(
         name=name, http="http://agent/turn", revision=1, registered_at=CLOCK.now(), updated_at=CLOCK.now()
     )  # fmt: skip
-    return lambda document: document.with_agent(agent)
+    return lambda document: put_record(document, agent)
 
 
 async def test_changes_that_arrive_during_a_write_share_the_next_one(tmp_path: Path) -> None:
