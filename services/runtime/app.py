@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import httpx
 from fastapi import FastAPI
@@ -23,13 +24,15 @@ from kit.tasks import background
 from kit.web import build_app
 from services.runtime import api
 from services.runtime.agents import Agents, AgentSettings
+from services.runtime.availability import AvailabilityReports
 from services.runtime.errors import passed_on
 from services.runtime.leases import Leases
 from services.runtime.loop import LoopLimits
 from services.runtime.models.catalogue import MakeModel, Models
 from services.runtime.models.model import Model
 from services.runtime.models.offline.model import OfflineModel
-from services.runtime.ports import Catalogue, Conversations, Metrics, Recollections
+from services.runtime.ports import Conversations, Metrics, Recollections, Registry
+from services.runtime.prompts import Prompts
 from services.runtime.recall import Recall
 from services.runtime.routing import Router
 from services.runtime.service import Runtime
@@ -46,7 +49,7 @@ OPTIONAL_SECONDS = 1.5
 class Neighbours:
     """The services that the runtime calls, and what `/health` asks of them."""
 
-    catalogue: Catalogue
+    catalogue: Registry
     conversations: Conversations
     recollections: Recollections
     metrics: Metrics
@@ -62,11 +65,13 @@ def create_app(settings: Settings, neighbours: Neighbours | None = None, *, cloc
     async def life(app: FastAPI) -> AsyncIterator[None]:
         async with stack:
             outside = await stack.enter_async_context(_outside(settings))
-            models = Models(_models(settings, outside, clock or SystemClock()), settings.model)
+            time_of_day = clock or SystemClock()
+            models = Models(_models(settings, outside, time_of_day), settings.model)
             models.get(None)  # a default model that nobody provides is noticed at start
             tally = Tally(neighbours.metrics)
-            app.state.runtime = _runtime(settings, neighbours, models, outside, tally)
-            async with background(tally.send()):
+            reports = AvailabilityReports(neighbours.catalogue)
+            app.state.runtime = _runtime(settings, neighbours, models, outside, tally, reports, time_of_day)
+            async with background(tally.send(), reports.send()):
                 yield
 
     return build_app(
@@ -75,28 +80,37 @@ def create_app(settings: Settings, neighbours: Neighbours | None = None, *, cloc
         routers=[api.routes],
         lifespan=life,
         checks=neighbours.checks,
-        capabilities={"models": "offline, openai", "model": settings.model, "agents": "factory, http"},
+        capabilities={"models": "offline, openai", "model": settings.model, "agents": _agent_kinds()},
         errors={BureauError: passed_on},
     )
 
 
 def _runtime(
-    settings: Settings, neighbours: Neighbours, models: Models, outside: httpx.AsyncClient, tally: Tally
-) -> Runtime:
+    settings: Settings, neighbours: Neighbours, models: Models, outside: httpx.AsyncClient, tally: Tally,
+    reports: AvailabilityReports, clock: Clock,
+) -> Runtime:  # fmt: skip
     tools = Limits(settings.tool_timeout_seconds, settings.tool_result_chars)
     loop = LoopLimits(settings.max_iterations, settings.agent_timeout_seconds, tools)
     factories = FactoryResolver(settings.factory_prefixes.split(","))
-    agents = Agents(factories, models, outside, AgentSettings(settings.agent_timeout_seconds, loop))
+    agents = Agents(
+        factories, models, outside, AgentSettings(settings.agent_timeout_seconds, loop), report=reports.agent
+    )
     leases = Leases(
         neighbours.conversations, ttl_seconds=settings.lease_seconds,
         wait_seconds=settings.busy_wait_seconds, waiting=settings.busy_waiting,
     )  # fmt: skip
     router = Router(neighbours.catalogue)
     turns = Turns(
-        neighbours.conversations, Recall(neighbours.recollections, settings.memories), router, agents, leases, tally,
+        neighbours.conversations, Recall(neighbours.recollections, settings.memories),
+        Prompts(neighbours.catalogue, clock), router, agents, leases, tally,
         history_messages=settings.history_messages,
     )  # fmt: skip
     return Runtime(neighbours.catalogue, neighbours.conversations, router, agents, turns)
+
+
+def _agent_kinds() -> str:
+    adk = ", google-adk" if find_spec("google") and find_spec("google.adk") else ""
+    return f"factory, http, a2a{adk}"
 
 
 def _models(settings: Settings, client: httpx.AsyncClient, clock: Clock) -> dict[str, MakeModel]:

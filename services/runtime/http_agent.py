@@ -21,8 +21,9 @@ log = get_logger(__name__)
 ANSWER_BYTES = 2 * 1024 * 1024
 
 
-class _AnswerTooLong(Exception):
-    pass
+class AnswerTooLong(Exception):
+    def __init__(self) -> None:
+        super().__init__(f"its answer has more than {ANSWER_BYTES} bytes")
 
 
 class HttpRunner:
@@ -48,8 +49,8 @@ class HttpRunner:
             return self._unanswered(f"its endpoint answered {error.response.status_code}")
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return self._unanswered(f"its endpoint cannot be reached ({type(error).__name__})")
-        except _AnswerTooLong:
-            return self._unanswered(f"its answer has more than {ANSWER_BYTES} bytes")
+        except AnswerTooLong as error:
+            return self._unanswered(str(error))
         except ValidationError:
             return self._unanswered("its endpoint did not answer with a reply")
         text = storable_text(reply.reply, REPLY_CHARS)
@@ -69,16 +70,22 @@ class HttpRunner:
         async with self._client.stream(
             "POST", self._url, content=content, headers=headers, timeout=self._timeout
         ) as answer:
-            if not answer.is_success:
-                answer.raise_for_status()
-                raise httpx.HTTPStatusError("not a success", request=answer.request, response=answer)
-            body = b""
-            async for part in answer.aiter_bytes():
-                body += part
-                if len(body) > ANSWER_BYTES:
-                    raise _AnswerTooLong
+            body = await read_answer(answer)
         return HttpReply.model_validate_json(body)
 
     def _unanswered(self, reason: str) -> Outcome:
         log.warning("agent_failed", agent=self._name, error=reason)
         return unanswered(self._name, reason)
+
+
+async def read_answer(answer: httpx.Response) -> bytes:
+    """The body of an answer that is being streamed. Raises HTTPStatusError unless it is a success, or AnswerTooLong."""
+    if not answer.is_success:
+        answer.raise_for_status()
+        raise httpx.HTTPStatusError("not a success", request=answer.request, response=answer)
+    body = b""
+    async for part in answer.aiter_bytes():
+        body += part
+        if len(body) > ANSWER_BYTES:
+            raise AnswerTooLong
+    return body

@@ -112,7 +112,8 @@ class LoopRunner:
             gen_ai.OPERATION: gen_ai.CHAT, gen_ai.PROVIDER: model.provider, gen_ai.REQUEST_MODEL: model.name,
             gen_ai.CONVERSATION_ID: work.session_id,
         }  # fmt: skip
-        request = ModelRequest(self._instructions, messages, [each.spec for each in self._tools], work.memories)
+        instructions = self._instructions if work.instructions is None else work.instructions
+        request = ModelRequest(instructions, messages, [each.spec for each in self._tools], work.memories)
         with span(f"{gen_ai.CHAT} {model.name}", attributes, SpanKind.CLIENT):
             reply = await model.complete(request)
             annotate({

@@ -1,5 +1,7 @@
 """Which agent answers a message, and why, in words. Chooses among what the registry finds; runs nothing."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from bureau.errors import NotFound
@@ -18,6 +20,8 @@ QUERY_CHARS = 1000
 """Of a message that the registry reads: a longer one says nothing new about who should answer."""
 NAMED_CANDIDATES = 3
 """How many agents a question back to the user names."""
+FRESH_SECONDS = 0.5
+"""A record that was read longer ago is read again before its agent runs: a disable holds within a second."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,7 @@ class Found:
     """What the registry said about a message: the agent that was asked for, or candidates."""
 
     requested: AgentRecord | None = None
+    read_at: float = 0.0
     search: SearchAnswer | None = None
 
 
@@ -33,24 +38,27 @@ class Route:
     answer: RouteAnswer
     record: AgentRecord | None
     """Who answers; None when that is unclear."""
+    read_at: float = 0.0
+    """When the record was read, on the router's clock."""
 
 
 class Router:
     """Two steps, so that the first can run while the session is read: `find` asks the registry, `choose` decides."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
-        self._catalogue = catalogue
+    def __init__(self, catalogue: Catalogue, now: Callable[[], float] = time.monotonic) -> None:
+        self._catalogue, self._now = catalogue, now
 
     async def find(self, message: str, requested: str | None, k: int = 5) -> Found:
         """Raises AgentNotFound or AgentDisabled when the requested agent cannot answer."""
         if requested is None:
             return Found(search=await self._catalogue.search(message[:QUERY_CHARS], k=k, enabled_only=True))
+        read_at = self._now()
         record = await self._record(requested)
         if record is None:
             raise AgentNotFound(f"there is no agent {requested!r}")
         if not record.enabled:
             raise AgentDisabled(f"agent {requested!r} is switched off")
-        return Found(requested=record)
+        return Found(requested=record, read_at=read_at)
 
     async def choose(self, found: Found, message: str, context: Context | None) -> Route:
         if found.requested is not None:
@@ -59,18 +67,27 @@ class Router:
                 chosen=[name], reason=RouteReason.REQUESTED, explanation=f"The caller asked for {name}.",
                 candidates=[], threshold=0,
             )  # fmt: skip
-            return Route(answer, found.requested)
+            return Route(answer, found.requested, found.read_at)
         assert found.search is not None
         before = await self._before(found.search, message, context)
         answer = decide(message, found.search, before)
         if not answer.chosen:
             return Route(answer, None)
-        name = answer.chosen[0]
+        read_at = self._now()
+        return Route(answer, await self._still_enabled(answer.chosen[0]), read_at)
+
+    async def at_start(self, route: Route) -> AgentRecord | None:
+        """The record with which the turn starts now. Raises AgentDisabled when its agent was switched off meanwhile."""
+        if route.record is None or self._now() - route.read_at < FRESH_SECONDS:
+            return route.record
+        return await self._still_enabled(route.record.name)
+
+    async def _still_enabled(self, name: str) -> AgentRecord:
         record = await self._record(name)
         if record is None or not record.enabled:
             # Switched off or deleted since it was found: whoever asks again finds another.
             raise AgentDisabled(f"agent {name!r} was switched off just now", retry_after=1)
-        return Route(answer, record)
+        return record
 
     async def _before(self, search: SearchAnswer, message: str, context: Context | None) -> str | None:
         """The agent that answered last, when it may still be chosen and that matters."""

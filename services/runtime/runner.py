@@ -25,6 +25,8 @@ class Work:
     user: str
     session_id: str
     turn_id: str
+    instructions: str | None = None
+    """In place of those that the agent was built with; from the prompt that its record names."""
 
     def context(self, idempotency_key: str) -> ToolContext:
         return ToolContext(self.tenant, self.user, self.session_id, idempotency_key)

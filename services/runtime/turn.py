@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bureau.errors import NotFound
 from bureau_contracts.registry import AutonomyLevel
@@ -30,6 +30,7 @@ from services.runtime.errors import SessionArchived, TurnDiffers
 from services.runtime.leases import Leases
 from services.runtime.plain_agent import unanswered
 from services.runtime.ports import Conversations
+from services.runtime.prompts import Prompts
 from services.runtime.recall import Recall, Recalled
 from services.runtime.results import storable_text
 from services.runtime.routing import Route, Router, clarification
@@ -68,6 +69,7 @@ class Turns:
         self,
         conversations: Conversations,
         recall: Recall,
+        prompts: Prompts,
         router: Router,
         agents: Agents,
         leases: Leases,
@@ -76,6 +78,7 @@ class Turns:
         history_messages: int,
     ) -> None:
         self._conversations, self._recall, self._router = conversations, recall, router
+        self._prompts = prompts
         self._agents, self._leases, self._tally = agents, leases, tally
         self._history_messages = history_messages
 
@@ -152,7 +155,7 @@ class Turns:
         return answer
 
     async def _outcome(self, turn: _Prepared, session_id: str) -> Outcome:
-        record = turn.route.record
+        record = await self._router.at_start(turn.route)
         if record is None:
             reply = clarification(turn.route.answer)
             return Outcome(TurnStatus.NEEDS_CLARIFICATION, reply, [NewMessage(role=Role.ASSISTANT, content=reply)])
@@ -167,6 +170,8 @@ class Turns:
         with span(f"{gen_ai.INVOKE_AGENT} {record.name}", attributes):
             try:
                 runner = await self._agents.runner(record)
+                if record.prompt is not None:
+                    work = replace(work, instructions=await self._prompts.text(record.prompt, turn.speaker))
             except AgentBroken as broken:
                 log.warning("agent_broken", agent=record.name, code=broken.code, reason=str(broken))
                 return unanswered(record.name, f"{broken.code}: {broken}")

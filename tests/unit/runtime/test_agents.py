@@ -1,6 +1,7 @@
 """From a record to something that answers."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -96,10 +97,23 @@ async def test_an_agent_that_cannot_be_built_says_why(agents: Agents, agent: Reg
         await agents.runner(known(agent))
 
 
-async def test_an_agent_reached_over_a2a_is_not_run_yet(agents: Agents) -> None:
-    with pytest.raises(AgentBroken, match="not supported by this runtime yet") as broken:
-        await agents.runner(known(RegisterAgent(name="x", a2a="https://agent.example/a2a")))
+@pytest.mark.parametrize(
+    "agent", [SHOUT, RegisterAgent(name="x", a2a="http://agent/a2a"), RegisterAgent(name="x", http="http://agent/turn")]
+)
+async def test_a_prompt_for_an_agent_that_takes_no_instructions_is_refused(
+    agents: Agents, agent: RegisterAgent
+) -> None:
+    with pytest.raises(AgentBroken, match="takes no instructions") as broken:
+        await agents.runner(known(agent.model_copy(update={"prompt": "greeting@live"})))
     assert broken.value.code == "agent_not_runnable"
+
+
+async def test_a_prompt_stands_in_place_of_the_agents_instructions(agents: Agents) -> None:
+    model = ScriptedModel([says("a"), says("b")])
+    runner = LoopRunner("x", "its own", [], Models({"m": lambda _: model}, "m"), None, LoopLimits(5, 5, Limits(5, 99)))
+    await runner.answer(work())
+    await runner.answer(replace(work(), instructions="the prompt's"))
+    assert [each.instructions for each in model.asked] == ["its own", "the prompt's"]
 
 
 async def test_a_plain_coroutine_function_answers(agents: Agents) -> None:

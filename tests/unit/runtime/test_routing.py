@@ -12,7 +12,7 @@ from bureau_contracts.registry import AgentRecord, Candidate, SearchAnswer
 from bureau_contracts.runtime import RouteReason
 from bureau_contracts.sessions import Context
 from services.runtime.errors import AgentDisabled, AgentNotFound
-from services.runtime.routing import QUERY_CHARS, Router, clarification, decide
+from services.runtime.routing import FRESH_SECONDS, QUERY_CHARS, Router, clarification, decide
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -133,3 +133,25 @@ async def test_the_registry_reads_only_the_beginning_of_a_huge_message() -> None
     catalogue = Catalogue()
     await Router(catalogue).find("tickets " * 100_000, None)
     assert [len(each) for each in catalogue.asked] == [QUERY_CHARS]
+
+
+async def test_a_disable_between_the_search_and_the_choice_is_honoured() -> None:
+    catalogue = Catalogue({"tickets": record("tickets")}, found(tickets=0.9))
+    router = Router(catalogue)
+    searched = await router.find("show my tickets", None)
+    catalogue.records["tickets"] = record("tickets", enabled=False)
+    with pytest.raises(AgentDisabled):
+        await router.choose(searched, "show my tickets", None)
+
+
+@pytest.mark.parametrize("requested", [None, "tickets"])
+async def test_a_disable_between_the_choice_and_the_start_is_honoured_within_a_second(requested: str | None) -> None:
+    now = 0.0
+    catalogue = Catalogue({"tickets": record("tickets")}, found(tickets=0.9))
+    router = Router(catalogue, now=lambda: now)
+    route = await router.choose(await router.find("show my tickets", requested), "show my tickets", None)
+    assert await router.at_start(route) is route.record
+    catalogue.records["tickets"] = record("tickets", enabled=False)
+    now = FRESH_SECONDS
+    with pytest.raises(AgentDisabled):
+        await router.at_start(route)
