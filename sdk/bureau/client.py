@@ -20,8 +20,8 @@ TIMEOUT_SECONDS = 30.0
 class Bureau:
     """An async context manager. One instance serves many calls at once.
 
-    ``agents``, ``sessions``, ``memory``, ``jobs`` and ``evaluation`` are the services' clients; `chat` and `route` are
-    the runtime's main calls. Every failure is a `bureau.errors.BureauError`.
+    ``agents``, ``tools``, ``prompts``, ``sessions``, ``memory``, ``jobs`` and ``evaluation`` are the services' clients;
+    `chat` and `route` are the runtime's main calls. Every failure is a `bureau.errors.BureauError`.
     """
 
     def __init__(self, url: str, api_key: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
@@ -33,6 +33,8 @@ class Bureau:
         )
         self._caller = Caller(self._client)
         self.agents = RegistryClient(self._caller)
+        self.tools = self.agents.tools
+        self.prompts = self.agents.prompts
         self.sessions = SessionsClient(self._caller)
         self.memory = MemoryClient(self._caller)
         self.jobs = JobsClient(self._caller)

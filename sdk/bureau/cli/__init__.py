@@ -2,7 +2,7 @@
 
 import typer
 
-from bureau.cli import agents, jobs, memory, operate, sessions
+from bureau.cli import agents, jobs, memory, operate, prompts, sessions, tools
 from bureau.cli.chat import chat
 
 app = typer.Typer(
@@ -10,6 +10,8 @@ app = typer.Typer(
 )
 app.command()(chat)
 app.add_typer(agents.commands, name="agents")
+app.add_typer(tools.commands, name="tools")
+app.add_typer(prompts.commands, name="prompts")
 app.add_typer(sessions.commands, name="sessions")
 app.add_typer(memory.commands, name="memory")
 app.add_typer(jobs.commands, name="jobs")

@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from bureau.cli.terminal import console, fail, run, short, show, table
-from bureau_contracts.registry import RegisterAgent
+from bureau.cli.terminal import ago, console, fail, run, short, show, table
+from bureau.folder import BadFolder, read_folder, write_folder
+from bureau_contracts.registry import ImportMode, RegisterAgent
 
 commands = typer.Typer(help="Which agents exist, and switching them on and off.", no_args_is_help=True)
 
@@ -79,3 +80,47 @@ def route(query: Annotated[str, typer.Argument(help="What a user might say.")], 
     show(
         answer, as_json=as_json, table=lambda: table(("candidate", "score", "matched"), rows, title=answer.explanation)
     )
+
+
+@commands.command("import")
+def import_folder(
+    folder: Annotated[Path, typer.Argument(help="YAML or JSON files, one record each.", exists=True, file_okay=False)],
+    replace: Annotated[bool, typer.Option("--replace", help="Delete what you may change and is not named.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the registry to what a folder says: agents, tools and prompts, all or nothing. Safe to repeat."""
+    try:
+        document = read_folder(folder)
+    except BadFolder as error:
+        fail(str(error))
+    mode = ImportMode.REPLACE if replace else ImportMode.MERGE
+    report = run(lambda bureau: bureau.agents.import_(document, mode=mode, dry_run=dry_run))
+    rows = [(each.change, each.kind, each.name, ", ".join(each.fields)) for each in report.changes]
+    title = f"{report.status}: {len(rows)} changed, {report.unchanged} unchanged"
+    show(report, as_json=as_json, table=lambda: table(("change", "kind", "name", "fields"), rows, title=title))
+
+
+@commands.command("export")
+def export_folder(
+    folder: Annotated[Path, typer.Argument(help="Where the files go; it is made when absent.", file_okay=False)],
+) -> None:
+    """Write everything that you may see, one YAML file per agent, tool and prompt. `import` reads it back."""
+    document = run(lambda bureau: bureau.agents.export())
+    written = write_folder(document, folder)
+    console.print(f"{len(written)} files written to {folder}")
+
+
+@commands.command()
+def revisions(name: Name, as_json: AsJson = False) -> None:
+    """What was changed, when and by whom; also of a deleted agent."""
+    page = run(lambda bureau: bureau.agents.revisions(name))
+    rows = [(each.revision, each.change, ago(each.at), each.by) for each in page.revisions]
+    show(page, as_json=as_json, table=lambda: table(("revision", "change", "when", "by"), rows))
+
+
+@commands.command()
+def restore(name: Name, revision: Annotated[int, typer.Argument(min=1, help="See `bureau agents revisions`.")]) -> None:
+    """Make the agent again what it was at a revision."""
+    restored = run(lambda bureau: bureau.agents.restore(name, revision))
+    console.print(f"{name} is what it was at revision {revision}; this is revision {restored.revision}")

@@ -11,7 +11,10 @@ from bureau.cli.terminal import short
 
 COMMANDS = [
     ["chat"], ["agents", "list"], ["agents", "show"], ["agents", "register"], ["agents", "enable"],
-    ["agents", "disable"], ["agents", "delete"], ["agents", "route"], ["sessions", "list"], ["sessions", "show"],
+    ["agents", "disable"], ["agents", "delete"], ["agents", "route"],
+    ["agents", "import"], ["agents", "export"], ["agents", "revisions"], ["agents", "restore"], ["tools", "list"],
+    ["tools", "show"], ["tools", "refresh"], ["prompts", "list"], ["prompts", "show"], ["prompts", "render"],
+    ["sessions", "list"], ["sessions", "show"],
     ["sessions", "archive"], ["sessions", "purge"], ["memory", "add"], ["memory", "search"], ["memory", "list"],
     ["memory", "delete"], ["jobs", "run"], ["jobs", "list"], ["jobs", "show"], ["jobs", "watch"], ["jobs", "pause"],
     ["jobs", "resume"], ["jobs", "cancel"], ["jobs", "retry"], ["jobs", "approve"], ["jobs", "reject"],

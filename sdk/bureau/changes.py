@@ -1,0 +1,52 @@
+"""The registry's change feed as one endless iterator: it goes on after cuts and restarts without a gap."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+from bureau.errors import ServerFailed, TooMany, Unavailable
+from bureau_contracts.registry import Change, ChangePage
+
+FIRST_PAUSE_SECONDS = 0.05
+LONGEST_PAUSE_SECONDS = 2.0
+
+Ask = Callable[[int], Awaitable[ChangePage]]
+"""Asks for what came after a position; waits a while when there is nothing."""
+
+
+@dataclass(frozen=True)
+class Reset:
+    """The registry was put back to an older state: what was read before may not hold any more. Read everything anew;
+    the feed goes on from here."""
+
+    seq: int
+
+
+async def follow(ask: Ask, after: int) -> AsyncIterator[Change | Reset]:
+    """Every thing's newest change after `after`, then each one as it happens. Never ends by itself.
+
+    While there is no answer it asks again, with growing pauses. A refusal (no access, say) comes out as the error that
+    it is. Whoever stores a change's `seq` can go on from there in another process.
+    """
+    failures = 0
+    while True:
+        try:
+            page = await ask(after)
+        except (Unavailable, ServerFailed, TooMany) as error:
+            failures += 1
+            await asyncio.sleep(_pause(failures, error.retry_after))
+            continue
+        failures = 0
+        if page.reset or page.seq < after:
+            after = page.seq
+            yield Reset(after)
+            continue
+        for change in page.changes:
+            yield change
+        after = page.seq
+
+
+def _pause(failures: int, retry_after: float | None) -> float:
+    longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(failures, 10))
+    return max(random.uniform(longest / 2, longest), min(retry_after or 0, LONGEST_PAUSE_SECONDS))  # noqa: S311 - jitter
