@@ -11,8 +11,10 @@ import time
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
+import numpy as np
 from rank_bm25 import BM25Okapi
 
 from benchmarks.routing_data import (
@@ -27,19 +29,23 @@ from benchmarks.routing_data import (
     spread_cards,
     synthetic_utterances,
 )
+from benchmarks.routing_vectors import Embedded, embedders
 from services.registry.cards import Card
-from services.registry.ranking import DEFAULT_THRESHOLD, WEIGHTS, Weights
+from services.registry.embeddings import texts_of
+from services.registry.meaning import Meaning
+from services.registry.ranking import DEFAULT_THRESHOLD, FITTED, WORDS, Tuning, Weights
 from services.registry.search import AgentIndex
+from services.registry.vectors import Vectors
 
 K = 5
 SIZES = (100, 1_000, 10_000)
 WITHOUT: dict[str, Weights] = {  # a weight of 0 leaves an ingredient out
-    "spelling": replace(WEIGHTS, similar=0),
-    "synonyms": replace(WEIGHTS, concept=0),
-    "word order": replace(WEIGHTS, adjacent=0),
-    "best example": replace(WEIGHTS, example=0),
-    "best label": replace(WEIGHTS, label=0),
-    "all five": replace(WEIGHTS, similar=0, concept=0, adjacent=0, example=0, label=0),
+    "spelling": replace(WORDS.weights, similar=0),
+    "synonyms": replace(WORDS.weights, concept=0),
+    "word order": replace(WORDS.weights, adjacent=0),
+    "best example": replace(WORDS.weights, example=0),
+    "best label": replace(WORDS.weights, label=0),
+    "all five": replace(WORDS.weights, similar=0, concept=0, adjacent=0, example=0, label=0),
 }
 
 
@@ -54,11 +60,16 @@ class Accuracy:
     among_five: float
 
 
-def bureau(cards: list[Card], weights: Weights = WEIGHTS) -> Ranker:
-    index = AgentIndex(weights=weights)
+def bureau(cards: list[Card], weights: Weights = WORDS.weights, embedded: Embedded | None = None) -> Ranker:
+    index = AgentIndex(Tuning(weights, WORDS.calibration))
     for card in cards:
         index.put(card)
-    return lambda query: [(hit.name, hit.score) for hit in index.search(query, K)]
+    meaning = embedded.meaning(cards) if embedded else None
+
+    def rank(query: str) -> list[tuple[str, float]]:
+        return [(hit.name, hit.score) for hit in index.search(query, K, meaning=meaning(query) if meaning else None)]
+
+    return rank
 
 
 def reference(cards: list[Card]) -> Ranker:
@@ -87,7 +98,7 @@ def accuracy(rank: Ranker, questions: Asked) -> Accuracy:
     return Accuracy(first / len(questions), five / len(questions))
 
 
-def print_accuracy(clinc: Clinc, banking: dict[str, list[str]] | None, quick: bool) -> None:
+def print_accuracy(clinc: Clinc, banking: dict[str, list[str]] | None, models: list[Embedded], quick: bool) -> None:
     questions = clinc.validation[:: 5 if quick else 1]
     print(f"\nCLINC150, 150 agents by five train examples each; {len(questions)} validation utterances")
     print(f"{'':40}{'first':>8}{'in five':>9}")
@@ -95,6 +106,9 @@ def print_accuracy(clinc: Clinc, banking: dict[str, list[str]] | None, quick: bo
     for label, cards in catalogues.items():
         for who, make in (("rank_bm25", reference), ("bureau", bureau)):
             _print_line(f"{who}, {label}", accuracy(make(cards), questions))
+        for embedded in models:
+            embedded.learn(text for text, _ in questions)
+            _print_line(f"  + {embedded.model}", accuracy(bureau(cards, embedded=embedded), questions))
     if not quick:
         for ingredient, weights in WITHOUT.items():
             _print_line(
@@ -105,19 +119,26 @@ def print_accuracy(clinc: Clinc, banking: dict[str, list[str]] | None, quick: bo
         print(f"BANKING77, 77 agents by their first five; {len(others)} other utterances (nothing was fitted on these)")
         for who, make in (("rank_bm25", reference), ("bureau", bureau)):
             _print_line(who, accuracy(make(first_cards(banking)), others))
+        for embedded in models:
+            embedded.learn(text for text, _ in others)
+            found = accuracy(bureau(first_cards(banking), embedded=embedded), others)
+            _print_line(f"  + {embedded.model}", found)
 
 
 def _print_line(label: str, found: Accuracy) -> None:
     print(f"{label:40}{found.first:8.3f}{found.among_five:9.3f}")
 
 
-def print_threshold(clinc: Clinc, quick: bool) -> None:
+def print_threshold(clinc: Clinc, embedded: Embedded | None, quick: bool) -> None:
     """Out of scope = the best score is under the threshold. One utterance of six is taken to be foreign."""
     own = clinc.validation[:: 5 if quick else 1]
-    rank = bureau(first_cards(clinc.train))
+    if embedded:
+        embedded.learn([text for text, _ in own] + clinc.foreign_validation)
+    rank = bureau(first_cards(clinc.train), embedded=embedded)
     own_best = [(hits[0] if (hits := rank(text)) else ("", 0.0), right) for text, right in own]
     foreign_best = [hits[0][1] if (hits := rank(text)) else 0.0 for text in clinc.foreign_validation]
-    print(f"\nOut of scope, {len(foreign_best)} foreign and {len(own)} own validation utterances (first five of train)")
+    print(f"\nBy {f'words and {embedded.model}' if embedded else 'words alone'}")
+    print(f"Out of scope, {len(foreign_best)} foreign and {len(own)} own validation utterances (first five of train)")
     print("threshold  recall  precision  same at 1 foreign in 6   own answered  right of those")
     for threshold in (0.3, DEFAULT_THRESHOLD, 0.7):
         caught = sum(score < threshold for score in foreign_best)
@@ -153,6 +174,30 @@ def print_latency(utterances: list[str], quick: bool) -> None:
         megabytes = "–" if quick else f"{_memory(cards):.0f}"
         ratio = f"{ours.cpu_p99 / theirs.cpu_p99:7.2f}"
         print(f"{size:8}{_line(ours)}{_line(theirs)}{ratio}{_line(_put(cards))}{megabytes:>6}")
+
+
+def print_embedded_latency(utterances: list[str], models: list[Embedded], quick: bool) -> None:
+    """The query's vector is known: this is the search alone. Beside it what embedding one query takes."""
+    print("\nWith embeddings: a search; embedding a query; in ms as above; MB of vectors")
+    for size in SIZES[:2] if quick else SIZES:
+        cards = grouped_cards(utterances, size)
+        for embedded in models:
+            # Random vectors: how long a product takes does not depend on what is in it.
+            vectors, chance = Vectors(embedded.dimensions), np.random.default_rng(3)
+            for card in cards:
+                vectors.put(card.name, [*chance.standard_normal((len(texts_of(card)), embedded.dimensions))])
+            index = AgentIndex()
+            for card in cards:
+                index.put(card)
+            asked = utterances[:: len(utterances) // (100 if quick else 500)]
+            query, tuning = chance.standard_normal(embedded.dimensions), FITTED[embedded.model]
+            search = _measure(partial(_searched, index, vectors, query.tolist(), tuning), asked)
+            making = _measure(embedded.make, asked[:100])
+            print(f"{size:8}  {embedded.model:18}{_line(search)}{_line(making)}{vectors.megabytes:8.0f}")
+
+
+def _searched(index: AgentIndex, vectors: Vectors, query: list[float], tuning: Tuning, text: str) -> object:
+    return index.search(text, K, meaning=Meaning(vectors.cosines(query), tuning))
 
 
 def _line(times: Times) -> str:
@@ -206,12 +251,16 @@ def main() -> int:
     if clinc is None:
         print(f"no data in {DATA}: latency alone, on a synthetic catalogue")
         print_latency(synthetic_utterances(28_000), quick)
+        print_embedded_latency(synthetic_utterances(28_000), embedders(), quick)
         return 0
-    print_accuracy(clinc, banking, quick)
-    print_threshold(clinc, quick)
+    models = embedders()
+    print_accuracy(clinc, banking, models, quick)
+    for embedded in (None, *models):
+        print_threshold(clinc, embedded, quick)
     every = [text for texts in clinc.train.values() for text in texts] + [text for text, _ in clinc.validation]
     every += [text for texts in (banking or {}).values() for text in texts]
     print_latency(list(dict.fromkeys(every)), quick)
+    print_embedded_latency(list(dict.fromkeys(every)), models, quick)
     return 0
 
 

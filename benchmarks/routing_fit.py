@@ -4,7 +4,8 @@ Data: utterances of CLINC150's *train* part alone; validation is never looked at
 agent: two of scattered examples, two of neighbouring ones (which are much alike, as a lazy author's are).
 Method: a conditional logit over the agents for the weights; then a logistic regression of "the best agent is right"
 for the calibration, in which one utterance of six is out of scope. Those are the train part's out-of-scope ones
-and utterances of agents that are not in the catalogue, which holds 1 to 120. Needs numpy.
+and utterances of agents that are not in the catalogue, which holds 1 to 120. Once for words alone, and once for words
+with the embeddings of each model that works here. Needs numpy.
 """
 
 import random
@@ -14,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.routing_data import EXAMPLES, Asked, Clinc, card, load_clinc
+from benchmarks.routing_vectors import Embedded, embedders
 from services.registry.cards import Card
-from services.registry.ranking import Calibration, Weights
+from services.registry.ranking import Calibration, Tuning, Weights
 from services.registry.search import AgentIndex
 
 QUESTIONS = 1_200  # per catalogue
@@ -26,7 +28,8 @@ FOREIGN = 1 / 6  # out of scope, in the traffic that the calibration assumes
 # at 4 and 0.286 without it. 1 is least by a hair; 2 is kept because with 1 an agent alone in its catalogue reached the
 # threshold by function words.
 NOBODY = 2.0
-KINDS = [field.name for field in fields(Weights) if field.name != "semantic"]
+MEANT = ("nearest", "centre")
+KINDS = [field.name for field in fields(Weights) if field.name not in MEANT]
 _TRACE = 1e-9  # keeps an agent on the shortlist without counting
 
 Numbers = NDArray[np.float64]
@@ -53,14 +56,27 @@ def evidence(cards: list[Card], questions: Asked) -> tuple[Numbers, NDArray[np.i
     number = {one.name: i for i, one in enumerate(cards)}
     found = np.zeros((len(questions), len(cards), len(KINDS)))
     for i, kind in enumerate(KINDS):
-        nothing = Weights(_TRACE, _TRACE, _TRACE, 0, 0, 0, 0)
-        index = AgentIndex(weights=Weights(**(asdict(nothing) | {kind: 1.0})))
+        nothing = Weights(_TRACE, _TRACE, _TRACE, 0, 0, 0)
+        index = AgentIndex(Tuning(Weights(**(asdict(nothing) | {kind: 1.0}))))
         for one in cards:
             index.put(one)
         for j, (text, _) in enumerate(questions):
             for hit in index.search(text, k=len(cards)):
                 found[j, number[hit.name], i] = hit.lexical
     return found, np.array([number[name] for _, name in questions])
+
+
+def meant(cards: list[Card], questions: Asked, embedded: Embedded) -> Numbers:
+    """[question, agent, kind] → cosines."""
+    vectors = embedded.vectors(cards)
+    found = np.zeros((len(questions), len(cards), len(MEANT)))
+    for j, (text, _) in enumerate(questions):
+        cosines = vectors.cosines(embedded.vector(text))
+        for i, one in enumerate(cards):
+            nearness = cosines.of(one.name)
+            assert nearness is not None
+            found[j, i] = nearness.nearest, nearness.centre
+    return found
 
 
 def fit_weights(found: Numbers, right: NDArray[np.int64]) -> Numbers:
@@ -79,31 +95,35 @@ def fit_weights(found: Numbers, right: NDArray[np.int64]) -> Numbers:
     return result
 
 
-def fit_calibration(clinc: Clinc, weights: Weights) -> Calibration:
-    grounds, right, worth = _trials(clinc, weights, Calibration(nobody=NOBODY))
+def fit_calibration(clinc: Clinc, weights: Weights, embedded: Embedded | None) -> Calibration:
+    grounds, right, worth = _trials(clinc, Tuning(weights, Calibration(nobody=NOBODY)), embedded)
+    grounds = grounds if embedded else grounds[:, :-1]
     found = _logistic(grounds, right, worth)
     guessed = 1 / (1 + np.exp(-grounds @ found))
     print(f"log loss {-float(worth @ np.log(np.where(right == 1, guessed, 1 - guessed))):.4f}")
     return Calibration(NOBODY, *found.round(3).tolist())
 
 
-def _trials(clinc: Clinc, weights: Weights, calibration: Calibration) -> tuple[Numbers, Numbers, Numbers]:
+def _trials(clinc: Clinc, tuning: Tuning, embedded: Embedded | None) -> tuple[Numbers, Numbers, Numbers]:
     """Grounds, whether the best agent was right, and what each trial weighs, over catalogues of all sizes."""
     rows, right, worth = [], [], []
     for seed, size in enumerate(SIZES * 2, start=11):
         cards, questions = catalogue(clinc, seed, seed % 2 == 0, questions=10_000)
         kept = {one.name for one in random.Random(seed).sample(cards, size)}
-        index = AgentIndex(weights=weights, calibration=calibration)
+        cards = [one for one in cards if one.name in kept]
+        index = AgentIndex(tuning)
         for one in cards:
-            if one.name in kept:
-                index.put(one)
+            index.put(one)
+        meaning = embedded.meaning(cards, tuning) if embedded else None
         own = [(text, name) for text, name in questions if name in kept][:QUESTIONS_PER_SIZE]
         foreign = [text for text, name in questions if name not in kept][: len(clinc.foreign_train)]
         asked = own + [(text, "") for text in foreign + clinc.foreign_train]
+        if embedded:
+            embedded.learn(text for text, _ in asked)
         for text, name in asked:
-            grounds = index.grounds(text)
+            grounds = index.grounds(text, meaning(text) if meaning else None)
             if grounds is not None:
-                rows.append([1.0, grounds.share, grounds.strength, grounds.coverage])
+                rows.append([1.0, grounds.share, grounds.strength, grounds.coverage, grounds.nearest])
                 right.append(float(grounds.name == name))
                 worth.append((1 - FOREIGN) / len(own) if name else FOREIGN / (len(asked) - len(own)))
     return np.array(rows), np.array(right), np.array(worth) / sum(worth)
@@ -124,11 +144,21 @@ def main() -> None:
     clinc = load_clinc()
     if clinc is None:
         raise SystemExit("CLINC150 is not beside the repository: nothing to fit on")
-    parts = [evidence(*catalogue(clinc, seed, seed % 2 == 0)) for seed in range(1, 5)]
-    fitted = fit_weights(np.concatenate([one for one, _ in parts]), np.concatenate([one for _, one in parts]))
-    weights = Weights(**dict(zip(KINDS, fitted.round(3).tolist(), strict=True)))
+    catalogues = [catalogue(clinc, seed, seed % 2 == 0) for seed in range(1, 5)]
+    parts = [evidence(cards, asked) for cards, asked in catalogues]
+    said, right = np.concatenate([one for one, _ in parts]), np.concatenate([one for _, one in parts])
+    _fit(clinc, said, right, KINDS, None)
+    for embedded in embedders():
+        embedded.learn(text for _, asked in catalogues for text, _ in asked)
+        near = np.concatenate([meant(cards, asked, embedded) for cards, asked in catalogues])
+        _fit(clinc, np.concatenate([said, near], axis=2), right, [*KINDS, *MEANT], embedded)
+
+
+def _fit(clinc: Clinc, found: Numbers, right: NDArray[np.int64], kinds: list[str], embedded: Embedded | None) -> None:
+    print(f"\n{embedded.model if embedded else 'words alone'}")
+    weights = Weights(**dict(zip(kinds, fit_weights(found, right).round(3).tolist(), strict=True)))
     print(weights)
-    print(fit_calibration(clinc, weights))
+    print(fit_calibration(clinc, weights, embedded), flush=True)
 
 
 if __name__ == "__main__":
