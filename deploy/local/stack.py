@@ -67,7 +67,13 @@ class Process:
 _JOBS = {"REDIS_URL": "{valkey}", "RUNTIME_URL": "{runtime}", "SESSIONS_URL": "{sessions}"}
 
 STACK = (
-    Process("registry", Tier.RECORD, 3, {"FILE": "{data}/registry/registry.json"}),
+    Process(
+        "registry",
+        Tier.RECORD,
+        3,
+        {"FILE": "{data}/registry/registry.json", "MEMORY_URL": "{memory}"},
+        signs=True,
+    ),
     Process("sessions", Tier.RECORD, 4, {"DATABASE_URL": "sqlite:///{data}/sessions/sessions.db"}),
     Process("memory", Tier.RECORD, 5, {"DATABASE_URL": "{postgres}"}),
     Process("jobs", Tier.RECORD, 6, _JOBS, signs=True),
