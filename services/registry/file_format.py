@@ -2,7 +2,7 @@
 
 import re
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -25,10 +25,10 @@ VERSION = (1, 1, 0)
 NEVER_STORED = {"health", "listing"}
 """Fields of records that are filled in answers."""
 
-_CHECKSUM = b'"checksum": "crc32:%08x"}\n'
-"""The file's last line, over all before it: what is still JSON may be damaged too. A file without it is believed, so
-that one can be written by hand."""
-_CHECKSUM_LINE = re.compile(rb'"checksum": "crc32:([0-9a-f]{8})"\}\n?\Z')
+_CHECKSUM = b'"checksum": "crc32-of-lines:%08x"}\n'
+"""The file's last line: what is still JSON may be damaged too. A file without it is believed, so that one can be
+written by hand. It sums the sums of the lines before it, so that a change sums one line anew, not ten thousand."""
+_CHECKSUM_LINE = re.compile(rb'"checksum": "crc32-of-lines:([0-9a-f]{8})"\}\n?\Z')
 
 T = TypeVar("T")
 
@@ -50,21 +50,19 @@ class Renderer:
 
     def render(self, document: Document, now: datetime) -> list[bytes]:
         """The file's parts: one thing per line, so that versions can be compared by eye."""
-        head = b'{"version": "%s", "last_updated": %s, "seq": %d, "told_from": %d'
+        head = b'{"version": "%s", "last_updated": %s, "seq": %d, "told_from": %d,'
         version = ".".join(map(str, VERSION)).encode()
-        parts = [
-            head % (version, to_json(now), document.seq, document.told_from),
-            b',\n"agents": {\n',
-            self._things[Kind.AGENT].render(document.agents),
-            b'\n},\n"tools": {\n',
-            self._things[Kind.TOOL].render(document.tools),
-            b'\n},\n"prompts": {\n',
-            self._things[Kind.PROMPT].render(document.prompts),
-            b'\n},\n"revisions": {\n',
-            self._revisions.render(document.revisions),
-            b"\n},\n",
-        ]
-        return [*parts, _CHECKSUM % _sum(parts)]
+        head %= version, to_json(now), document.seq, document.told_from
+        parts, sums = [head, b"\n"], [_line_sum(head)]
+        for title, (lines, line_sums) in (
+            (b'"agents": {', self._things[Kind.AGENT].render(document.agents)),
+            (b'"tools": {', self._things[Kind.TOOL].render(document.tools)),
+            (b'"prompts": {', self._things[Kind.PROMPT].render(document.prompts)),
+            (b'"revisions": {', self._revisions.render(document.revisions)),
+        ):
+            parts += title, b"\n", lines, b"\n},\n"
+            sums += _line_sum(title), line_sums, _line_sum(b"},")
+        return [*parts, _CHECKSUM % zlib.crc32(b"".join(sums))]
 
 
 class _Lines(Generic[T]):
@@ -73,20 +71,31 @@ class _Lines(Generic[T]):
     def __init__(self, encode: Callable[[str, T], bytes]) -> None:
         self._encode = encode
         self._lines: dict[str, bytes] = {}
+        self._sums: dict[str, bytes] = {}
         self._seen: Mapping[str, T] = {}
 
-    def render(self, values: Mapping[str, T]) -> bytes:
-        lines, seen = self._lines, self._seen
-        if values is not seen:
-            changed = [name for name, value in values.items() if seen.get(name) is not value]
-            lines.update(
-                {name: to_json(name) + b": " + self._encode(name, values[name]) for name in changed}
-            )  # all or none
-            if len(lines) > len(values):
-                for gone in lines.keys() - values.keys():
-                    del lines[gone]
-            self._seen = values
-        return b",\n".join(map(lines.__getitem__, values))
+    def render(self, values: Mapping[str, T]) -> tuple[bytes, bytes]:
+        """The lines, and their sums."""
+        if values is not self._seen:
+            self._follow(values)
+        return b",\n".join(self._lines.values()), b"".join(self._sums.values()) or _line_sum(b"")
+
+    def _follow(self, values: Mapping[str, T]) -> None:
+        """Encodes what changed, and brings the lines into the order of the values."""
+        lines, sums, seen = self._lines, self._sums, self._seen
+        changed = [name for name, value in values.items() if seen.get(name) is not value]
+        encoded = {name: to_json(name) + b": " + self._encode(name, values[name]) for name in changed}
+        names = list(values)
+        if names[-len(changed) :] == changed:
+            for name in changed:  # they moved to the end, as revisions do
+                lines.pop(name, None)
+                sums.pop(name, None)
+        lines.update(encoded)
+        sums.update({name: _line_sum(line) for name, line in encoded.items()})
+        if list(lines) != names:
+            self._lines = {name: lines[name] for name in names}
+            self._sums = {name: sums[name] for name in names}
+        self._seen = values
 
 
 class _Histories:
@@ -136,19 +145,19 @@ def parse(content: bytes) -> Document:
 _NOT_AS_WRITTEN = "its checksum does not fit: it is damaged, or was edited and must lose its checksum first"
 
 
-def _sum(parts: Iterable[bytes]) -> int:
-    found = 0
-    for part in parts:
-        found = zlib.crc32(part, found)
-    return found
+def _line_sum(line: bytes) -> bytes:
+    """Whether a comma follows depends on a line's neighbours; one that is missing is no JSON any more."""
+    return zlib.crc32(line.removesuffix(b",")).to_bytes(4, "big")
 
 
 def _check_sum(content: bytes) -> bool:
     """Whether it has one at its end; raises Damaged when that is not its own. Comes before all else, for it may be
     the version that is damaged."""
     line = _CHECKSUM_LINE.search(content, max(0, len(content) - 100))
-    if line and int(line[1], 16) != _sum([content[: line.start()]]):
-        raise Damaged(_NOT_AS_WRITTEN)
+    if line:
+        summed = b"".join(map(_line_sum, content[: line.start()].removesuffix(b"\n").split(b"\n")))
+        if int(line[1], 16) != zlib.crc32(summed):
+            raise Damaged(_NOT_AS_WRITTEN)
     return line is not None
 
 
