@@ -59,7 +59,7 @@ class CommonSettings(Settings):
     identity_public_keys: str = ""
     """PEM, one or several Ed25519 public keys: whose signature on a principal is believed. Empty: nobody's."""
     identity_private_key: SecretStr = SecretStr("")
-    """PEM, Ed25519: signs principals. Only the gateway, the registry, the runtime, jobs and evaluation have one."""
+    """PEM, Ed25519: signs principals. Only who calls other services has one."""
     keys_file: Path | None = None
     """The file of hashed API keys; None: no API key is accepted here."""
     max_body_bytes: int = Field(8 * 1024 * 1024, ge=1024)

@@ -76,7 +76,7 @@ STACK = (
     ),
     Process("sessions", Tier.RECORD, 4, {"DATABASE_URL": "sqlite:///{data}/sessions/sessions.db"}),
     Process("memory", Tier.RECORD, 5, {"DATABASE_URL": "{postgres}"}),
-    Process("jobs", Tier.RECORD, 6, _JOBS, signs=True),
+    Process("jobs", Tier.RECORD, 6, _JOBS),
     Process(
         "jobs-worker",
         Tier.WORKER,
@@ -97,7 +97,7 @@ STACK = (
         },
         signs=True,
     ),
-    Process("evaluation", Tier.CALLER, 8, {"REDIS_URL": "{valkey}"}, signs=True),
+    Process("evaluation", Tier.CALLER, 8, {"REDIS_URL": "{valkey}"}),
     Process(
         "gateway",
         Tier.DOOR,
