@@ -2,8 +2,9 @@
 
 from collections.abc import AsyncGenerator
 
+import aiohttp
 import httpx
-from httpx_aiohttp import HttpxAiohttpClient
+from httpx_aiohttp import AiohttpTransport
 
 from kit.identity import PRINCIPAL_HEADER, PrincipalSigner, current_principal
 from kit.telemetry import outgoing_headers
@@ -28,11 +29,35 @@ def service_http(
 
     httpx's own pool costs more the more calls are under way, so aiohttp carries the bytes (docs/adr/0006).
     """
-    return HttpxAiohttpClient(
+    return httpx.AsyncClient(
         base_url=base_url,
         auth=_OnBehalf(signer, audience),
         timeout=httpx.Timeout(timeout_seconds, connect=CONNECT_SECONDS),
-        limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+        transport=_Transport(trust_env=False, limits=_limits(connections)),
         trust_env=False,
         follow_redirects=False,
     )
+
+
+def outside_http(*, timeout_seconds: float, connect_seconds: float, connections: int = 100) -> httpx.AsyncClient:
+    """A client of what is not ours: carries no identity and no trace, and follows nobody elsewhere."""
+    return httpx.AsyncClient(
+        timeout=httpx.Timeout(timeout_seconds, connect=connect_seconds),
+        transport=_Transport(trust_env=False, limits=_limits(connections)),
+        trust_env=False,
+        follow_redirects=False,
+    )
+
+
+class _Transport(AiohttpTransport):
+    """httpx-aiohttp 0.2 lets some of aiohttp's errors through as they are (an answer that is no HTTP, for one)."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        try:
+            return await super().handle_async_request(request)
+        except aiohttp.ClientError as error:
+            raise httpx.RemoteProtocolError(type(error).__name__, request=request) from error
+
+
+def _limits(connections: int) -> httpx.Limits:
+    return httpx.Limits(max_connections=connections, max_keepalive_connections=connections)

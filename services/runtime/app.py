@@ -7,7 +7,6 @@ from importlib.util import find_spec
 
 import httpx
 from fastapi import FastAPI
-from httpx_aiohttp import HttpxAiohttpClient
 
 from bureau.errors import BureauError
 from bureau.evaluation import EvaluationClient
@@ -18,7 +17,7 @@ from bureau.sessions import SessionsClient
 from kit.clock import Clock, SystemClock
 from kit.factories import FactoryResolver
 from kit.health import Check
-from kit.http_client import CONNECT_SECONDS, service_http
+from kit.http_client import CONNECT_SECONDS, outside_http, service_http
 from kit.identity import PrincipalSigner
 from kit.tasks import background
 from kit.web import build_app
@@ -127,11 +126,7 @@ def _models(settings: Settings, client: httpx.AsyncClient, clock: Clock) -> dict
 
 def _outside(settings: Settings) -> httpx.AsyncClient:
     """For models and agents that are not ours: carries no identity."""
-    return HttpxAiohttpClient(
-        timeout=httpx.Timeout(settings.agent_timeout_seconds, connect=CONNECT_SECONDS * 5),
-        trust_env=False,
-        follow_redirects=False,
-    )
+    return outside_http(timeout_seconds=settings.agent_timeout_seconds, connect_seconds=CONNECT_SECONDS * 5)
 
 
 def _real_neighbours(settings: Settings, stack: AsyncExitStack) -> Neighbours:

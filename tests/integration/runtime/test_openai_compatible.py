@@ -8,11 +8,11 @@ from typing import Any
 
 import httpx
 import pytest
-from httpx_aiohttp import HttpxAiohttpClient
 from pydantic import SecretStr
 
 from bureau_contracts.runtime import Risk
 from bureau_contracts.sessions import NewMessage, Role, ToolCall, ToolResult
+from kit.http_client import outside_http
 from services.runtime.models.model import ModelFailed, ModelReply, ModelRequest, ToolSpec
 from services.runtime.models.openai_compatible import ATTEMPTS, OpenAiCompatible
 
@@ -90,7 +90,7 @@ MakeModel = Callable[..., OpenAiCompatible]
 
 @pytest.fixture
 async def make(provider: Provider) -> AsyncIterator[MakeModel]:
-    async with HttpxAiohttpClient(trust_env=False) as client:
+    async with outside_http(timeout_seconds=5, connect_seconds=2) as client:
 
         def model(key: str = "sk-secret", seconds: float = 5, port: int | None = None) -> OpenAiCompatible:
             return OpenAiCompatible(
