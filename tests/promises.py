@@ -4,10 +4,29 @@ PROMISES: dict[str, list[str]] = {
     "A write that was acknowledged survives kill -9 of any process": [
         "tests/e2e/test_crashes.py::test_kill_minus_nine_of_everything_leaves_nothing_and_loses_nothing",
     ],
-    "The registry's acknowledged changes survive kill -9, a full disk and a damaged file": [
+    "The registry's acknowledged changes survive kill -9, a power cut, a full disk and a damaged file": [
         "tests/chaos/test_registry_kill.py::test_every_acknowledged_change_survives_kill_9",
-        "tests/unit/registry/test_json_file.py::test_a_damaged_file_is_kept_aside_and_the_backup_is_loaded",
-        "tests/unit/registry/test_json_file.py::test_a_full_disk_changes_nothing_and_is_got_over",
+        "tests/chaos/test_registry_power_cut.py::test_a_power_cut_at_any_moment_keeps_every_acknowledged_change",
+        "tests/chaos/test_registry_full_disk.py::test_a_full_disk_refuses_every_change_and_loses_nothing",
+        "tests/chaos/test_registry_damage.py"
+        "::test_whatever_is_damaged_the_newest_whole_version_is_loaded_and_the_rest_is_kept",
+    ],
+    "Concurrent edits of an agent never lose one": [
+        "tests/contract/http/registry/test_revisions_api.py::test_sixty_four_editors_at_once_lose_no_edit",
+        "tests/chaos/test_registry_races.py::test_of_changes_to_the_same_revision_exactly_one_is_made",
+    ],
+    "An agent that is switched off is seen as such within a second everywhere, and after a cut without a gap": [
+        "tests/integration/registry/test_change_feed.py"
+        "::test_two_clients_see_a_disable_within_a_second_and_a_kill_leaves_no_gap",
+        "tests/e2e/test_whole_trip.py::test_a_disabled_agent_is_not_chosen_by_the_next_turn",
+    ],
+    "Readers of the registry never wait for the disk": [
+        "tests/chaos/test_registry_races.py::test_readers_do_not_wait_for_a_write_that_hangs",
+    ],
+    "What an MCP server does wrong costs a reason and leaves no process": [
+        "tests/integration/registry/test_mcp_servers.py::test_a_server_that_goes_wrong_is_a_reason_and_leaves_no_process",
+        "tests/integration/registry/test_mcp_servers.py"
+        "::test_a_server_that_hangs_is_given_up_and_killed_with_its_children",
     ],
     "A session's messages are 1, 2, 3 … without gap or double; a writer whose lease was lost is refused": [
         "tests/contract/stores/test_sessions_store.py"
