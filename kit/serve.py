@@ -28,13 +28,14 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         settings = importlib.import_module(f"{arguments.package}.settings").Settings.from_environment()
+        name = arguments.package.rpartition(".")[2]
+        configure_logs(name, level=settings.common.log_level, form=settings.common.log_format)
+        app = importlib.import_module(f"{arguments.package}.app").create_app(settings)
     except SettingsError as error:
         sys.exit(f"{arguments.package}: {error}")
-    name = arguments.package.rpartition(".")[2]
-    configure_logs(name, level=settings.common.log_level, form=settings.common.log_format)
     server = _Server(
         uvicorn.Config(
-            importlib.import_module(f"{arguments.package}.app").create_app(settings),
+            app,
             host=settings.host,
             port=settings.port,
             access_log=False,
