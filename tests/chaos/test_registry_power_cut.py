@@ -19,7 +19,8 @@ from services.registry.store_json import JsonStore, open_json_store
 from tests.fakes import FixedClock
 from tests.registry_records import put
 
-WRITERS, CHANGES = 16, 12
+WRITERS, CHANGES = 6, 45
+"""Writers whose changes share a write make some CHANGES writes: enough that even one skipped in twenty is noticed."""
 
 
 @dataclass
