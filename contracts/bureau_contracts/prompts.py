@@ -1,5 +1,7 @@
 """Contracts of the registry's prompts: versions that never change, and labels that point at one."""
 
+import re
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import Field, StringConstraints
@@ -14,6 +16,23 @@ PromptText = Annotated[str, StringConstraints(min_length=1, max_length=200_000),
 
 LATEST = "latest"
 """The label that always points at the newest version; nobody sets it."""
+
+
+MAX_RENDERED = 1_000_000
+"""Characters of a rendered prompt: a variable may stand in a text many times."""
+IN_BRACES = re.compile(r"\{\{([^{}\n]*)\}\}")
+"""What may be a variable in a text; its name is the group, without the blanks around it."""
+
+
+def filled_in(text: str, given: Mapping[str, str]) -> str:
+    """A prompt's text with variables in place, the same wherever it is rendered; inserted text is not looked at again.
+
+    Raises ValueError when it would be longer than MAX_RENDERED.
+    """
+    found = [match[1].strip() for match in IN_BRACES.finditer(text)]
+    if len(text) + sum(len(given[name]) for name in found if name in given) > MAX_RENDERED:
+        raise ValueError(f"rendered it would have more than {MAX_RENDERED} characters")
+    return IN_BRACES.sub(lambda match: given.get(match[1].strip(), match[0]), text)
 
 
 class NewPromptVersion(Request):

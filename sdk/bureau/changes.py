@@ -23,12 +23,26 @@ class Reset:
     seq: int
 
 
+FROM_NOW = 10**15
+"""A position beyond every real one: the feed answers `reset` at once, and goes on from where it stands."""
+
+
 async def follow(ask: Ask, after: int) -> AsyncIterator[Change | Reset]:
     """Every thing's newest change after `after`, then each one as it happens. Never ends by itself.
 
     While there is no answer it asks again, with growing pauses. A refusal (no access, say) comes out as the error that
     it is. Whoever stores a change's `seq` can go on from there in another process.
     """
+    async for page in pages(ask, after):
+        if page.reset:
+            yield Reset(page.seq)
+        for change in page.changes:
+            yield change
+
+
+async def pages(ask: Ask, after: int) -> AsyncIterator[ChangePage]:
+    """The same page by page, those without a change too: each says that nothing else has changed. A page with `reset`
+    has no changes."""
     failures = 0
     while True:
         try:
@@ -39,12 +53,9 @@ async def follow(ask: Ask, after: int) -> AsyncIterator[Change | Reset]:
             continue
         failures = 0
         if page.reset or page.seq < after:
-            after = page.seq
-            yield Reset(after)
-            continue
-        for change in page.changes:
-            yield change
+            page = ChangePage(changes=[], seq=page.seq, reset=True)
         after = page.seq
+        yield page
 
 
 def _pause(failures: int, retry_after: float | None) -> float:

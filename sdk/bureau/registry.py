@@ -139,9 +139,9 @@ class RegistryClient:
         path = f"/registry/agents/{segment(name)}/revisions/{revision}/restore"
         return await self._call(Restored, "POST", path, headers=_if_match(if_revision))
 
-    async def change_page(self, after: int, *, wait_seconds: float = 0) -> ChangePage:
-        """What changed after a position; waits up to `wait_seconds` when nothing did."""
-        params = {"after": after, "wait_seconds": wait_seconds}
+    async def change_page(self, after: int, *, wait_seconds: float = 0, limit: int | None = None) -> ChangePage:
+        """What changed after a position, at most `limit` things; waits up to `wait_seconds` when nothing did."""
+        params = {"after": after, "wait_seconds": wait_seconds, "limit": limit}
         seconds = wait_seconds + PATIENCE_SECONDS
         return await self._call(ChangePage, "GET", "/registry/changes", params=params, timeout_seconds=seconds)
 

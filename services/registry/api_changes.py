@@ -36,7 +36,8 @@ async def follow_changes(
     accept: Annotated[str, Header()] = "",
     last_event_id: Annotated[str, Header()] = "",
 ) -> ChangePage | Response:
-    """What changed after `after`, in order: of each agent, tool and prompt the newest change.
+    """What changed after `after`, in order: of each agent, tool and prompt the newest change. An `after` beyond the end
+    answers `reset` at once, with where the feed stands.
 
     Answers at once when there is something, else waits. With `Accept: text/event-stream` it is a stream: one event per
     change, whose ID is its `seq`, so that `Last-Event-ID` resumes; the event `reset` means as `reset` does in a page.

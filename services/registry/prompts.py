@@ -6,6 +6,7 @@ from collections.abc import Callable, Container
 
 from bureau_contracts.problems import InvalidField
 from bureau_contracts.prompts import (
+    IN_BRACES,
     LATEST,
     NewPromptVersion,
     PromptPage,
@@ -15,6 +16,7 @@ from bureau_contracts.prompts import (
     RenderedPrompt,
     RenderPrompt,
     VersionAdded,
+    filled_in,
 )
 from bureau_contracts.registry import ChangeType, Kind
 from kit.clock import Clock
@@ -40,10 +42,7 @@ log = get_logger(__name__)
 MAX_VERSIONS = 1000
 """Of one prompt."""
 MAX_LABELS = 100
-MAX_RENDERED = 1_000_000
-"""Characters of a rendered prompt: a variable may stand in a text many times."""
 
-_BRACES = re.compile(r"\{\{([^{}\n]*)\}\}")
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,63}")
 _REFERENCE = re.compile(r"([a-z0-9_-]{1,64})(?:@(?:([a-z][a-z0-9_-]{0,63})|([1-9][0-9]{0,8})))?")
 
@@ -163,10 +162,10 @@ class Prompts:
         missing, extra = sorted(set(version.variables) - given.keys()), sorted(given.keys() - set(version.variables))
         if missing or extra:
             _complain("body.variables", missing=missing, undeclared=extra)
-        found = [match for match in _BRACES.finditer(version.text) if match[1].strip() in given]
-        if len(version.text) + sum(len(given[match[1].strip()]) for match in found) > MAX_RENDERED:
-            raise Invalid(f"rendered it would have more than {MAX_RENDERED} characters", code="prompt_too_long")
-        text = _BRACES.sub(lambda match: given[match[1].strip()], version.text)
+        try:
+            text = filled_in(version.text, given)
+        except ValueError as error:
+            raise Invalid(str(error), code="prompt_too_long") from error
         return RenderedPrompt(name=name, version=version.version, text=text)
 
     async def _relabel(
@@ -205,7 +204,7 @@ def with_versions(prompt: PromptRecord, versions: list[PromptVersion]) -> Prompt
 
 def check_text(text: str, variables: list[str], location: str = "body") -> None:
     """Raises PromptVariables unless exactly the declared variables are used, each as ``{{ name }}``."""
-    used = [match[1].strip() for match in _BRACES.finditer(text)]
+    used = [match[1].strip() for match in IN_BRACES.finditer(text)]
     odd = sorted({name for name in used if not _NAME.fullmatch(name)})
     if odd:
         message = "not a variable's name in {{ }}: " + ", ".join(repr(name[:70]) for name in odd[:10])

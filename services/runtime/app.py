@@ -69,8 +69,9 @@ def create_app(settings: Settings, neighbours: Neighbours | None = None, *, cloc
             models.get(None)  # a default model that nobody provides is noticed at start
             tally = Tally(neighbours.metrics)
             reports = AvailabilityReports(neighbours.catalogue)
-            app.state.runtime = _runtime(settings, neighbours, models, outside, tally, reports, time_of_day)
-            async with background(tally.send(), reports.send()):
+            prompts = Prompts(neighbours.catalogue, time_of_day)
+            app.state.runtime = _runtime(settings, neighbours, models, outside, tally, reports, prompts)
+            async with background(tally.send(), reports.send(), prompts.follow()):
                 yield
 
     return build_app(
@@ -86,7 +87,7 @@ def create_app(settings: Settings, neighbours: Neighbours | None = None, *, cloc
 
 def _runtime(
     settings: Settings, neighbours: Neighbours, models: Models, outside: httpx.AsyncClient, tally: Tally,
-    reports: AvailabilityReports, clock: Clock,
+    reports: AvailabilityReports, prompts: Prompts,
 ) -> Runtime:  # fmt: skip
     tools = Limits(settings.tool_timeout_seconds, settings.tool_result_chars)
     loop = LoopLimits(settings.max_iterations, settings.agent_timeout_seconds, tools)
@@ -101,7 +102,7 @@ def _runtime(
     router = Router(neighbours.catalogue)
     turns = Turns(
         neighbours.conversations, Recall(neighbours.recollections, settings.memories),
-        Prompts(neighbours.catalogue, clock), router, agents, leases, tally,
+        prompts, router, agents, leases, tally,
         history_messages=settings.history_messages,
     )  # fmt: skip
     return Runtime(neighbours.catalogue, neighbours.conversations, router, agents, turns)

@@ -6,9 +6,9 @@ Every call raises `bureau.errors.BureauError` and happens on the current princip
 from collections.abc import AsyncIterator
 from typing import Protocol
 
+from bureau.prompt_cache import PromptSource
 from bureau_contracts.evaluation import NewMetric, Recorded
 from bureau_contracts.memory import MemorySearchAnswer
-from bureau_contracts.prompts import PromptRecord, RenderedPrompt, RenderPrompt
 from bureau_contracts.registry import AgentHealth, AgentRecord, ReportHealth, SearchAnswer
 from bureau_contracts.sessions import Deleted, Lease, NewSession, NewTurn, SessionCreated, SessionView, TurnStored
 
@@ -23,21 +23,13 @@ class Catalogue(Protocol):
     def all(self, *, enabled_only: bool | None = None) -> AsyncIterator[AgentRecord]: ...
 
 
-class PromptStore(Protocol):
-    """Instructions by name: the registry."""
-
-    async def prompt(self, name: str) -> PromptRecord: ...
-
-    async def render_prompt(self, name: str, request: RenderPrompt) -> RenderedPrompt: ...
-
-
 class HealthReports(Protocol):
     """Where it is kept whether an agent could be built: the registry."""
 
     async def report_health(self, name: str, report: ReportHealth) -> AgentHealth: ...
 
 
-class Registry(Catalogue, PromptStore, HealthReports, Protocol):
+class Registry(Catalogue, PromptSource, HealthReports, Protocol):
     """All that the runtime needs of the registry."""
 
 

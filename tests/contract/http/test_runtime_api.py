@@ -8,6 +8,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from bureau_contracts.prompts import NewPromptVersion
 from bureau_contracts.registry import AutonomyLevel, RegisterAgent
 from bureau_contracts.runtime import ChatAnswer
 from bureau_contracts.sessions import NewSession, NewTurn, SessionView
@@ -461,3 +462,28 @@ async def test_whether_an_agent_could_be_built_is_told_to_the_registry(bench: Be
 
     await eventually(told)
     assert "no database for this agent" in (await known("broken"))[1]
+
+
+async def test_an_agents_prompt_is_read_again_only_when_it_changed(bench: Bench, ada: httpx.AsyncClient) -> None:
+    prompts, reads = bench.world.catalogue.prompts, bench.world.to_registry.requests.all
+    with acting_as(Principal("acme", "root", scopes=frozenset({ADMIN}))):
+        await prompts.add("manners", NewPromptVersion(text="Be kind to {{ user }}.", variables=["user"]))
+    await bench.world.register(record("kind", "parcels", prompt="manners"))
+
+    async def costs() -> int:
+        before = reads.count("GET /registry/prompts/manners")
+        await chat(ada, "show my parcels", agent="kind")
+        return reads.count("GET /registry/prompts/manners") - before
+
+    async def nothing() -> bool:
+        return await costs() == 0
+
+    await eventually(nothing)
+    with acting_as(Principal("acme", "root", scopes=frozenset({ADMIN}))):
+        await prompts.delete("manners")
+
+    async def is_missed() -> bool:
+        response = await ada.post("/agent/chat", json={"message": "show my parcels", "agent": "kind"})
+        return "'manners' does not exist" in response.text
+
+    await eventually(is_missed)

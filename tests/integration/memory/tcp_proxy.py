@@ -28,6 +28,11 @@ class TcpProxy:
                     connection.cancel()
                 await asyncio.gather(*self._connections, return_exceptions=True)
 
+    def cut(self) -> None:
+        """Ends every connection that there is."""
+        for connection in self._connections:
+            connection.cancel()
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
