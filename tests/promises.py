@@ -20,7 +20,7 @@ PROMISES: dict[str, list[str]] = {
         "::test_two_clients_see_a_disable_within_a_second_and_a_kill_leaves_no_gap",
         "tests/e2e/test_whole_trip.py::test_a_disabled_agent_is_not_chosen_by_the_next_turn",
     ],
-    "An unchanged prompt is read once, a change is seen within a second, and behind a cut nothing is older than a bound": [
+    "An unchanged prompt is read once, a change is seen within a second, and a cut makes nothing older than a bound": [
         "tests/integration/registry/test_prompt_cache.py"
         "::test_a_moved_label_is_seen_within_a_second_and_an_unchanged_prompt_costs_no_call",
         "tests/integration/registry/test_prompt_cache.py::test_behind_a_bad_line_nothing_is_older_than_the_bound",

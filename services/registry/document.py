@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import islice
 from types import MappingProxyType
 from typing import Any
 
@@ -15,6 +16,8 @@ Thing = AgentRecord | ToolRecord | PromptRecord
 
 REVISIONS = 20
 """How many revisions of one thing are kept, unless a setting says otherwise."""
+DELETED = 1000
+"""How many deleted agents, tools and prompts keep their revisions; then the tenth that went first is forgotten."""
 LOST_AT_MOST = 1_000_000
 """More changes than can have been made since the oldest backup; see `Document.after_a_loss`."""
 
@@ -64,7 +67,8 @@ class Document:
     prompts: Mapping[str, PromptRecord] = field(default_factory=dict)
     revisions: dict[str, tuple[Kept, ...]] = field(default_factory=dict)
     """By `revisions_key`, oldest first, also of what was deleted: so a name that comes back goes on counting, and an
-    old ETag never matches again. In the order of their newest `seq`: the change feed is read from the end of this.
+    old ETag never matches again; unless DELETED others were deleted since. In the order of their newest `seq`: the
+    change feed is read from the end of this.
     Of a prompt there is the newest alone, for it holds its versions itself."""
     seq: int = 0
     """Counts all changes."""
@@ -84,6 +88,17 @@ class Document:
         for key, kept in reversed(self.revisions.items()):
             kind, _, name = key.partition("/")
             yield Kind(kind), name, kept
+
+    def changed_since(self, seen: "Document", kind: Kind) -> Iterable[str]:
+        """Things of one kind that may have changed since; looks at no others, unless deleted ones were forgotten."""
+        if seen.seq < self.told_from:
+            yield from sorted(seen.things(kind).keys() | self.things(kind).keys())
+            return
+        for each, name, kept in self.newest_first():
+            if kept[-1].seq <= seen.seq:
+                return
+            if each is kind:
+                yield name
 
     def put(self, record: Thing, change: ChangeType, stamp: Stamp) -> "Document":
         """With this record in place of what had its name."""
@@ -121,7 +136,18 @@ class Document:
         for kind in unsorted:
             shelves[kind] = dict(sorted(shelves[kind].items()))
         changed: dict[str, Any] = {_SHELVES[kind]: shelf for kind, shelf in shelves.items()}
-        return replace(self, **changed, revisions=revisions, seq=seq)
+        return replace(self, **changed, revisions=revisions, seq=seq)._without_long_deleted()
+
+    def _without_long_deleted(self) -> "Document":
+        """Some at once, so that not every change has to look for them. Who had not followed so far must be told."""
+        deleted = len(self.revisions) - len(self.agents) - len(self.tools) - len(self.prompts)
+        if deleted <= DELETED:
+            return self
+        gone = (key for key, kept in self.revisions.items() if kept[-1].change is ChangeType.DELETED)
+        forgotten = set(islice(gone, deleted - DELETED + DELETED // 10))
+        told_from = max(self.told_from, *(self.revisions[key][-1].seq for key in forgotten))
+        revisions = {key: kept for key, kept in self.revisions.items() if key not in forgotten}
+        return replace(self, revisions=revisions, told_from=told_from)
 
     def after_a_loss(self) -> "Document":
         """As it goes on when later changes of it are lost: nobody who saw those may take it for a later one."""

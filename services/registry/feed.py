@@ -27,12 +27,12 @@ class Feed:
     async def page(self, principal: Principal, after: int, wait_seconds: float, limit: int) -> ChangePage:
         """At once when there is something after `after`; else when there is, or when the time is over."""
         document = self._store.document
-        if after > document.seq or 0 < after < document.told_from:
+        if after > document.seq:
             return ChangePage(changes=[], seq=document.seq, reset=True)
         page = _page(document, principal, after, limit)
         with suppress(TimeoutError, Ended):
             async with asyncio.timeout(wait_seconds), until(_set(self._stopping)):
-                while not page.changes:  # what came may all have been another tenant's
+                while not (page.changes or page.reset):  # what came may all have been another tenant's
                     document = await self._store.newer_than(page.seq)
                     page = _page(document, principal, page.seq, limit)
         return page
@@ -52,6 +52,8 @@ async def _set(event: asyncio.Event) -> None:
 
 
 def _page(document: Document, principal: Principal, after: int, limit: int) -> ChangePage:
+    if 0 < after < document.told_from:  # also of who waits while many are deleted at once
+        return ChangePage(changes=[], seq=document.seq, reset=True)
     changes = []
     for kind, name, kept in document.newest_first():
         if kept[-1].seq <= after:

@@ -46,7 +46,8 @@ class Renderer:
 
     def __init__(self) -> None:
         self._things = {kind: _Lines[Thing](lambda _, thing: to_json(thing, exclude=NEVER_STORED)) for kind in Kind}
-        self._revisions = _Lines[tuple[Kept, ...]](_Histories().encode)
+        self._histories = _Histories()
+        self._revisions = _Lines[tuple[Kept, ...]](self._histories.encode)
 
     def render(self, document: Document, now: datetime) -> list[bytes]:
         """The file's parts: one thing per line, so that versions can be compared by eye."""
@@ -62,6 +63,7 @@ class Renderer:
         ):
             parts += title, b"\n", lines, b"\n},\n"
             sums += _line_sum(title), line_sums, _line_sum(b"},")
+        self._histories.forget_all_but(document.revisions)
         return [*parts, _CHECKSUM % zlib.crc32(b"".join(sums))]
 
 
@@ -103,6 +105,10 @@ class _Histories:
 
     def __init__(self) -> None:
         self._older: dict[str, list[tuple[Kept, bytes]]] = {}
+
+    def forget_all_but(self, revisions: Mapping[str, tuple[Kept, ...]]) -> None:
+        if len(self._older) > len(revisions):
+            self._older = {key: lines for key, lines in self._older.items() if key in revisions}
 
     def encode(self, key: str, kept: tuple[Kept, ...]) -> bytes:
         """The record that the newest one brought stands among the things already, unless it was deleted."""

@@ -15,7 +15,6 @@ from kit.identity import Principal
 from kit.logs import get_logger
 from services.registry.agent_cards import card_of
 from services.registry.document import Document
-from services.registry.listing import changed_since
 from services.registry.rounds import Rounds
 from services.registry.store import RegistryStore
 from services.registry.things import WRITE, require_visible
@@ -76,7 +75,7 @@ class Healths:
         self._spread(document)
         while True:
             newer = await self._store.newer_than(document.seq)
-            for name in changed_since(newer, Kind.AGENT, document.seq):
+            for name in newer.changed_since(document, Kind.AGENT):
                 self._changed(newer.agents.get(name), name)
             document = newer
 

@@ -1,7 +1,7 @@
 """What tool sources offer: asked in the background, remembered, and answered with the risk for one tenant."""
 
 import random
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -75,7 +75,7 @@ class Listings:
         self._spread(document)
         while True:
             newer = await self._store.newer_than(document.seq)
-            for name in changed_since(newer, Kind.TOOL, document.seq):
+            for name in newer.changed_since(document, Kind.TOOL):
                 self._changed(newer.tools.get(name), name)
             document = newer
 
@@ -129,15 +129,6 @@ class Listings:
         if current is not None and _place(current) == place:
             self._listed[name] = listed
         return self._seconds if current is not None and _is_asked(current) else None
-
-
-def changed_since(document: Document, kind: Kind, seq: int) -> Iterable[str]:
-    """The things of one kind that changed after `seq`; reads no more of the document than those."""
-    for each, name, kept in document.newest_first():
-        if kept[-1].seq <= seq:
-            return
-        if each is kind:
-            yield name
 
 
 def _is_asked(record: ToolRecord) -> bool:

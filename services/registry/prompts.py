@@ -263,7 +263,8 @@ def _find(prompt: PromptRecord, version: int) -> PromptVersion:
 
 
 def _last_version(document: Document, name: str) -> int:
-    """Also of a prompt that was deleted: what a client has kept under a version is never another text."""
+    """Also of a prompt that was deleted, until that is forgotten (`DELETED`): what a client has kept under a version is
+    not another text."""
     kept = document.kept(Kind.PROMPT, name)
     record = kept[-1].record if kept else None
     return record.versions[-1].version if isinstance(record, PromptRecord) else 0

@@ -1,7 +1,6 @@
 """The search index, kept in step with what is committed. Asks no store and decides nothing about who may see what."""
 
 from collections.abc import Callable, Iterable
-from itertools import takewhile
 
 from bureau_contracts.registry import AgentRecord, Candidate, Kind, SearchAnswer
 from services.registry.document import Document
@@ -41,8 +40,7 @@ class Shortlist:
         seen = self._seen
         if not seen.seq or document.seq <= seen.seq:
             return sorted(seen.agents.keys() | document.agents.keys())
-        newer = takewhile(lambda each: each[2][-1].seq > seen.seq, document.newest_first())
-        return [name for kind, name, _ in newer if kind is Kind.AGENT]
+        return document.changed_since(seen, Kind.AGENT)
 
     async def meaning(self, query: str) -> Meaning | None:
         """For a search right after it: what agents that come in between have to say is not in it."""

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+import pytest
+
 from bureau_contracts.prompts import PromptRecord, PromptVersion
 from bureau_contracts.registry import AgentRecord, ChangeType, Kind
 from services.registry.document import Document, Edit, Stamp
@@ -65,3 +67,27 @@ def test_after_a_loss_nothing_has_a_position_that_somebody_may_know() -> None:
     document = put(Document(), agent("a")).after_a_loss()
     assert document.told_from == document.seq > 1_000_000
     assert put(document, agent("b")).seq == document.seq + 1
+
+
+def test_of_deleted_things_a_bounded_number_is_kept_and_the_first_deleted_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.registry.document.DELETED", 20)
+    document = put(Document(), agent("stays"), PROMPT)
+    for number in range(200):
+        document = drop(put(document, agent(f"a-{number}")), f"a-{number}")
+        assert len(document.revisions) <= 2 + 20
+    assert {"stays", "tickets", "a-199", "a-190"} <= {name for _, name, _ in document.newest_first()}
+    assert document.kept(Kind.AGENT, "a-170") == ()
+    gone = [number for number in range(200) if not document.kept(Kind.AGENT, f"a-{number}")]
+    assert gone == list(range(len(gone))), "the first deleted went first"
+    assert document.told_from == 2 * len(gone) + 2, "its deletion's position: who is there has been told"
+
+
+def test_what_is_alive_is_never_forgotten_however_many_go_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.registry.document.DELETED", 20)
+    names = [f"a-{number}" for number in range(300)]
+    before = put(Document(), *map(agent, names))
+    after = before.edited([Edit(Kind.AGENT, name, ChangeType.DELETED, None) for name in names[:200]], Stamp(NOW))
+    assert list(after.agents) == sorted(names[200:])
+    assert len(after.revisions) == 100 + 20 - 2
+    assert all(after.kept(Kind.AGENT, name) for name in names[200:])
+    assert set(after.changed_since(before, Kind.AGENT)) >= set(names[:200]), "who follows must hear of all of them"

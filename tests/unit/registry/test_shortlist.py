@@ -2,10 +2,12 @@
 
 from datetime import UTC, datetime
 
-from bureau_contracts.registry import AgentRecord, Capabilities
-from services.registry.document import Document
+import pytest
+
+from bureau_contracts.registry import AgentRecord, Capabilities, ChangeType, Kind
+from services.registry.document import Document, Edit
 from services.registry.shortlist import Shortlist
-from tests.registry_records import drop, put
+from tests.registry_records import STAMP, drop, put
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -58,3 +60,12 @@ def test_agents_that_are_not_wanted_are_no_candidates() -> None:
     off = agent("first", "melt zirconium").model_copy(update={"enabled": False})
     shortlist.follow(put(Document(), off))
     assert found(shortlist, "melt zirconium") == []
+
+
+def test_agents_that_were_deleted_and_forgotten_at_once_are_found_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.registry.document.DELETED", 1)
+    shortlist, names = Shortlist(0.5), ("first", "second", "third")
+    document = put(Document(), *(agent(name, "melt zirconium") for name in names))
+    shortlist.follow(document)
+    shortlist.follow(document.edited([Edit(Kind.AGENT, name, ChangeType.DELETED, None) for name in names], STAMP))
+    assert found(shortlist, "zirconium") == []
