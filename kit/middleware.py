@@ -1,5 +1,6 @@
 """The ASGI layers around every service: trace and problem documents, size and JSON of bodies, identity."""
 
+import asyncio
 import re
 import time
 from http import HTTPStatus
@@ -15,6 +16,8 @@ from kit.telemetry import Telemetry, annotate
 
 log = get_logger(__name__)
 
+LARGE_BODY = 100_000
+"""Bytes from which a body is parsed in a thread, lest all other requests wait for it: some 4 ms of work."""
 _STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 _REQUEST_ID = re.compile(r"^[\x21-\x7e]{1,128}$")
 
@@ -135,7 +138,9 @@ class BodyLayer:
         body = await self._read(scope, receive)
         if body:
             _check_media(scope)
-            scope.setdefault("state", {})["json"] = strict_json.loads(body)
+            large = len(body) >= LARGE_BODY
+            value = await asyncio.to_thread(strict_json.loads, body) if large else strict_json.loads(body)
+            scope.setdefault("state", {})["json"] = value
         replayed = False
 
         async def replay() -> Message:

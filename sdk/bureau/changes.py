@@ -17,8 +17,8 @@ Ask = Callable[[int], Awaitable[ChangePage]]
 
 @dataclass(frozen=True)
 class Reset:
-    """The registry was put back to an older state, or you were away for very long: what was read before may not hold any
-    more. Read everything anew; the feed goes on from here."""
+    """The registry was put back to an older state, or you were away for very long: what was read before may not hold
+    any more. Read everything anew; the feed goes on from here."""
 
     seq: int
 

@@ -175,4 +175,4 @@ _KINDS: Mapping[type, Kind] = MappingProxyType(
 
 Change = Callable[[Document], Document]
 """What somebody wants: old to new. Answers the very same document when there is nothing to do; raises a Refusal when
-the old one forbids it. It must not wait, and it may run on a document that is then never stored."""
+the old one forbids it. It must not wait, it may run in a thread, and on a document that is then never stored."""

@@ -3,6 +3,7 @@
 All of it is in memory: after a restart every agent is unknown until somebody has looked again.
 """
 
+import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ AT_ONCE = 16
 PER_SECOND = 20.0
 """With more than EVERY_SECONDS * PER_SECOND remote agents each is looked at less often."""
 SPREAD_SECONDS = 1.0
+AT_A_TIME = 200
+"""Changed agents that are noted before somebody else has a turn."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +78,10 @@ class Healths:
         self._spread(document)
         while True:
             newer = await self._store.newer_than(document.seq)
-            for name in newer.changed_since(document, Kind.AGENT):
+            for number, name in enumerate(newer.changed_since(document, Kind.AGENT), 1):
                 self._changed(newer.agents.get(name), name)
+                if number % AT_A_TIME == 0:
+                    await asyncio.sleep(0)  # after an import there are thousands, and others want their turn
             document = newer
 
     def on(self, agent: AgentRecord) -> AgentRecord:

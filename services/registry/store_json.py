@@ -24,6 +24,9 @@ class _Waiting:
     answer: "asyncio.Future[Document]"
 
 
+_Outcome = tuple[_Waiting, Document | Exception]
+
+
 @asynccontextmanager
 async def open_json_store(file: JsonFile, clock: Clock) -> AsyncIterator["JsonStore"]:
     """Raises RegistryFileError when the file cannot be used."""
@@ -92,7 +95,20 @@ class JsonStore:
             self._ended.set()
 
     async def _write_together(self, batch: list[_Waiting]) -> None:
-        document, outcomes = self.document, list[tuple[_Waiting, Document | Exception]]()
+        # In a thread the changes too: one may be of ten thousand agents, and readers never wait.
+        outcomes, saved = await asyncio.to_thread(self._apply_and_write, batch)
+        if isinstance(saved, Document):
+            self._latest.replace(saved)
+            self._write_failure = ""
+        elif not saved:
+            self._write_failure = "the last change could not be written"
+        for waiting, outcome in outcomes:
+            # A refusal counts on changes before it in the batch, so it holds only when those were written.
+            _tell(waiting, outcome if saved else Unavailable("the registry cannot be written", code=NOT_WRITABLE))
+
+    def _apply_and_write(self, batch: list[_Waiting]) -> tuple[list[_Outcome], Document | bool]:
+        """What came of each change; and the document that is now durable, or whether there was nothing to write."""
+        document, outcomes = self.document, list[_Outcome]()
         for waiting in batch:
             if waiting.answer.cancelled():
                 continue
@@ -101,24 +117,14 @@ class JsonStore:
                 outcomes.append((waiting, document))
             except Exception as refusal:  # noqa: BLE001 - whatever a change raises belongs to its caller, who gets it
                 outcomes.append((waiting, refusal))
-        saved = await self._save(document)
-        for waiting, outcome in outcomes:
-            # A refusal counts on changes before it in the batch, so it holds only when those were written.
-            _tell(waiting, outcome if saved else Unavailable("the registry cannot be written", code=NOT_WRITABLE))
-
-    async def _save(self, document: Document) -> bool:
-        """Whether the document is now durable, and visible to readers."""
         if document is self.document:
-            return True
+            return outcomes, True
         try:
-            await asyncio.to_thread(self._file.write, document, self._clock.now())
+            self._file.write(document, self._clock.now())
         except (OSError, ValueError):  # ValueError: a value that JSON cannot hold
-            self._write_failure = "the last change could not be written"
             log.exception("registry_not_written")
-            return False
-        self._latest.replace(document)
-        self._write_failure = ""
-        return True
+            return outcomes, False
+        return outcomes, document
 
 
 def _tell(waiting: _Waiting, outcome: Document | Exception) -> None:

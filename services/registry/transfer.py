@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Mapping
+from contextlib import nullcontext
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -25,6 +26,7 @@ from bureau_contracts.shapes import JsonObject, Label, Request, SubjectId
 from bureau_contracts.tools import RegisterTool, ToolRecord
 from kit.clock import Clock
 from kit.errors import Conflict, Invalid
+from kit.garbage import many_that_stay
 from kit.identity import Principal
 from kit.logs import get_logger
 from services.registry.document import REVISIONS, Document, Edit, Stamp, Thing
@@ -37,6 +39,9 @@ log = get_logger(__name__)
 VERSION = "1.1.0"
 """Of the document's form; that of the file (file_format.py), whose records it has."""
 _KNOWN = re.compile(r"1\.[01]\.\d{1,6}")
+
+MANY = 1000
+"""Things in a document from which its import is spared full collections."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -102,6 +107,12 @@ class Transfer:
         """Changes what differs. Raises Invalid for what no caller could have registered, naming every such field;
         Conflict when another tenant has a name, or when a prompt's version would become another text."""
         principal.require(WRITE)
+        with many_that_stay() if _size(given) >= MANY else nullcontext():
+            return await self._read(principal, given, mode, dry_run)
+
+    async def _read(
+        self, principal: Principal, given: RegistryDocument, mode: ImportMode, dry_run: bool
+    ) -> ImportReport:
         wanted = await asyncio.to_thread(_wanted, given)
         for kind, things in _by_kind(wanted).items():
             for thing in things.values():
@@ -117,7 +128,7 @@ class Transfer:
             return changed
 
         if dry_run:
-            change(self._store.document)
+            await asyncio.to_thread(change, self._store.document)
         else:
             await self._store.commit(change)
             log.info("registry_imported", mode=mode, changes=len(report))
@@ -156,6 +167,10 @@ class Transfer:
             if isinstance(edit.record, AgentRecord):
                 require_prompt(changed, principal, edit.record.prompt, f"agents.{edit.name}")
         return changed, report
+
+
+def _size(given: RegistryDocument) -> int:
+    return len(given.agents) + len(given.tools) + len(given.prompts)
 
 
 def _by_kind(wanted: Wanted) -> Mapping[Kind, Mapping[str, RegisterAgent | _Tool | _Prompt]]:

@@ -1,8 +1,10 @@
 """What every service has around its routes: identity, strict bodies, problem documents, traces, health."""
 
 import json
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx
 import pytest
@@ -10,6 +12,7 @@ from fastapi import FastAPI
 
 from bureau_contracts.problems import Problem
 from bureau_contracts.shapes import Request as RequestModel
+from kit import strict_json
 from kit.errors import Conflict, TooMany
 from kit.health import Check, Degraded
 from kit.identity import PRINCIPAL_HEADER, Principal, PrincipalSigner, generate_keypair
@@ -149,6 +152,23 @@ async def test_a_wrong_body_is_refused(
 ) -> None:
     response = await client.post("/orders", content=body, headers=headers)
     assert (problem_of(response).status, problem_of(response).code) == (status, code)
+
+
+async def test_a_large_body_is_parsed_beside_the_event_loop_and_read_as_strictly(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads, loads = [], strict_json.loads
+
+    def watched(body: bytes) -> Any:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return loads(body)
+
+    monkeypatch.setattr("kit.middleware.LARGE_BODY", 20)
+    monkeypatch.setattr(strict_json, "loads", watched)
+    wrong = [b'{"item": "a"', b'{"item": "a", "item": "b"}']
+    answers = [problem_of(await client.post("/orders", content=body, headers=JSON)).code for body in wrong]
+    assert answers == ["malformed_json"] * 2
+    assert threads == [True, False]
 
 
 async def test_a_body_without_a_declared_length_is_measured_as_it_comes(client: httpx.AsyncClient) -> None:

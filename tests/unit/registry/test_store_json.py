@@ -9,7 +9,7 @@ import pytest
 from bureau_contracts.registry import AgentRecord
 from kit.errors import Unavailable
 from kit.health import Degraded
-from services.registry.document import Change
+from services.registry.document import Change, Document
 from services.registry.json_file import JsonFile
 from services.registry.store_json import open_json_store
 from tests.fakes import FixedClock
@@ -108,3 +108,20 @@ async def test_what_was_repaired_is_shown_in_the_health(tmp_path: Path) -> None:
     async with open_json_store(JsonFile(tmp_path / "registry.json"), CLOCK) as store:
         with pytest.raises(Degraded, match="STARTED EMPTY"):
             await store.check()
+
+
+async def test_a_change_that_takes_long_holds_up_nobody_else(tmp_path: Path) -> None:
+    begun, may_end = threading.Event(), threading.Event()
+
+    def slow(document: Document) -> Document:
+        begun.set()
+        assert may_end.wait(PATIENCE_SECONDS), "the event loop stood still"
+        return put("slow")(document)
+
+    async with open_json_store(JsonFile(tmp_path / "registry.json"), CLOCK) as store, asyncio.TaskGroup() as group:
+        group.create_task(store.commit(slow))
+        assert await asyncio.to_thread(begun.wait, PATIENCE_SECONDS)
+        later = group.create_task(store.commit(put("later")))
+        assert store.document.agents == {}
+        may_end.set()
+        assert list((await later).agents) == ["later", "slow"]
