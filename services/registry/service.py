@@ -129,7 +129,7 @@ class Registry:
 
     async def _commit(self, change: Change) -> Document:
         changed = await self._store.commit(change)
-        # Here rather than at the next search, so that a search does not pay for a thousand changes.
+        # Here rather than at the next search: embeddings begin now, and a search pays for a few changes at most.
         self._shortlist.follow(self._store.document)
         return changed
 

@@ -7,17 +7,28 @@ from services.registry.document import Document
 from services.registry.meaning import Meaning, Meanings
 from services.registry.search import AgentIndex, Card
 
+UNREAD = 64
+"""Agents that may have changed without being indexed, at most: what a search can have to do first. Some ten ms."""
+
 
 class Shortlist:
-    """Candidates for an utterance, among the agents of the document that it was last told to follow."""
+    """Candidates for an utterance, among the agents of the document that it was last told to follow.
+
+    A search sees every change that was followed. An agent that changes often between two searches is indexed once.
+    """
 
     def __init__(self, threshold: float, meanings: Meanings | None = None) -> None:
         """Under `threshold`, a probability, a caller should ask rather than guess. Without `meanings` words decide."""
         self._index, self._threshold, self._meanings = AgentIndex(), threshold, meanings
         self._seen = Document()
+        self._cards: dict[str, Card] = {}
+        self._unread: dict[str, None] = {}  # names of agents that the index does not know as they are, oldest first
 
     def follow(self, document: Document) -> None:
-        """Indexes what changed since the last document, and nothing else. Free when nothing did."""
+        """Takes in what changed since the last document, and nothing else. Free when nothing did.
+
+        The newest few are left to be indexed before the next search: a writer does not wait for it.
+        """
         if document is self._seen:
             return
         before, after = self._seen.agents, document.agents
@@ -25,15 +36,32 @@ class Shortlist:
             agent = after.get(name)
             if agent is None:
                 if name in before:
-                    self._index.remove(name)
-                    if self._meanings:
-                        self._meanings.remove(name)
+                    self._remove(name)
             elif before.get(name) is not agent:
-                card = _card(agent)
-                self._index.put(card)
-                if self._meanings:
-                    self._meanings.put(card)
+                self._put(_card(agent))
         self._seen = document
+
+    def _put(self, card: Card) -> None:
+        if self._cards.get(card.name) == card:  # what changed is nothing that it is found by
+            return
+        self._cards[card.name] = card
+        self._unread.pop(card.name, None)
+        self._unread[card.name] = None
+        if len(self._unread) > UNREAD:
+            self._read(next(iter(self._unread)))
+        if self._meanings:
+            self._meanings.put(card)
+
+    def _remove(self, name: str) -> None:
+        del self._cards[name]
+        self._unread.pop(name, None)
+        self._index.remove(name)
+        if self._meanings:
+            self._meanings.remove(name)
+
+    def _read(self, name: str) -> None:
+        del self._unread[name]
+        self._index.put(self._cards[name])
 
     def _changed_in(self, document: Document) -> Iterable[str]:
         """Names of agents, at least those that changed; not by looking at all of them, but for the first time."""
@@ -50,6 +78,8 @@ class Shortlist:
         self, query: str, k: int, wanted: Callable[[AgentRecord], bool], meaning: Meaning | None = None
     ) -> SearchAnswer:
         """The likeliest k of the agents that are wanted, best first."""
+        for name in list(self._unread):
+            self._read(name)
         agents = self._seen.agents
         hits = self._index.search(query, k, allowed=lambda name: wanted(agents[name]), meaning=meaning)
         candidates = [

@@ -6,7 +6,7 @@ import pytest
 
 from bureau_contracts.registry import AgentRecord, Capabilities, ChangeType, Kind
 from services.registry.document import Document, Edit
-from services.registry.shortlist import Shortlist
+from services.registry.shortlist import UNREAD, Shortlist
 from tests.registry_records import STAMP, drop, put
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -53,6 +53,44 @@ def test_skipping_documents_loses_nothing() -> None:
     shortlist.follow(put(drop(drop(both, "first"), "second"), agent("second", "weigh plutonium")))
     assert found(shortlist, "zirconium") == found(shortlist, "quartz") == []
     assert found(shortlist, "plutonium") == ["second"]
+
+
+def test_more_changes_than_may_wait_are_all_found() -> None:
+    shortlist, document = Shortlist(0.5), Document()
+    for turn in ("melt", "polish"):
+        for number in range(3 * UNREAD):
+            document = put(document, agent(f"agent-{number}", f"{turn} stone{number}"))
+            shortlist.follow(document)
+    for number in range(UNREAD):
+        document = drop(document, f"agent-{3 * number}")
+        shortlist.follow(document)
+    assert found(shortlist, "melt") == []
+    for number in range(3 * UNREAD):
+        first = found(shortlist, f"polish stone{number}")[0]
+        assert (first == f"agent-{number}") is (number % 3 != 0)
+
+
+def test_an_agent_that_comes_back_before_anybody_asked_is_found_as_it_is_now() -> None:
+    shortlist = Shortlist(0.5)
+    document = put(Document(), agent("first", "melt zirconium"))
+    shortlist.follow(document)
+    document = drop(document, "first")
+    shortlist.follow(document)
+    shortlist.follow(put(document, agent("first", "polish quartz")))
+    assert found(shortlist, "zirconium") == []
+    assert found(shortlist, "quartz") == ["first"]
+
+
+def test_a_switch_that_changes_no_word_of_an_agent_is_seen_by_the_next_search() -> None:
+    shortlist = Shortlist(0.5)
+    document = put(Document(), agent("first", "melt zirconium"))
+    shortlist.follow(document)
+    assert found(shortlist, "zirconium") == ["first"]
+    document = put(document, document.agents["first"].model_copy(update={"enabled": False}))
+    shortlist.follow(document)
+    assert found(shortlist, "zirconium") == []
+    shortlist.follow(put(document, document.agents["first"].model_copy(update={"enabled": True})))
+    assert found(shortlist, "zirconium") == ["first"]
 
 
 def test_agents_that_are_not_wanted_are_no_candidates() -> None:
