@@ -4,6 +4,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from services.registry.concepts import concepts, main_senses, stems
 from services.registry.text import MAX_CHARS, split_identifier
@@ -35,13 +36,14 @@ EDGE = ""  # stands before and behind a text, so that "begins with how" can matc
 
 @dataclass(slots=True)
 class Entry:
-    """A card as terms and texts. The texts stand one after the other in one stream of senses, an edge around each."""
+    """A card as terms and texts: all that a search asks of one agent is one look into a dict."""
 
     name: str
     terms: tuple[str, ...]  # every stem and concept under which the agent is found
-    places: dict[str, tuple[int, ...]]  # sense → its places in the stream
-    text_at: tuple[int, ...]  # place → number of the text; labels first
+    texts: dict[str, tuple[int, ...]]  # sense → the numbers of the texts in which it stands; labels come first
+    pairs: dict[str, float]  # `pair` of two neighbouring senses → what their being neighbours says, saturated
     labels: int  # how many of the texts are labels: name, skills, tags; the rest are examples and sentences
+    count: int  # of the texts
     slot: int = -1  # its number in the postings
     norms: tuple[float, ...] = ()  # length of each text in idf, as of `weighed`
     weighed: int = -1  # version of the postings that `norms` were made with
@@ -60,8 +62,13 @@ def read(card: Card) -> tuple[Entry, dict[str, float]]:
 
     impacts = _impacts(counts)
     named, said = _senses(label_stems), _senses(texts)
-    places, text_at = _stream(named + said)
-    return Entry(card.name, tuple(impacts), places, text_at, len(named)), impacts
+    phrases = named + said
+    return Entry(card.name, tuple(impacts), _texts(phrases), _pairs(phrases), len(named), len(phrases)), impacts
+
+
+def pair(first: str, second: str) -> str:
+    """Two neighbours as one key: no sense holds a space."""
+    return f"{first} {second}"
 
 
 def saturate(count: float, length: float) -> float:
@@ -89,12 +96,16 @@ def _senses(texts: Iterable[list[str]]) -> list[tuple[str, ...]]:
     return list(dict.fromkeys(main_senses(text) for text in texts if text))[:MAX_PHRASES]
 
 
-def _stream(texts: list[tuple[str, ...]]) -> tuple[dict[str, tuple[int, ...]], tuple[int, ...]]:
-    places: defaultdict[str, list[int]] = defaultdict(list)
-    places[EDGE].append(0)
-    text_at = [0]
-    for number, text in enumerate(texts):
-        for sense in (*text, EDGE):
-            places[sense].append(len(text_at))
-            text_at.append(number)
-    return {sense: tuple(at) for sense, at in places.items()}, tuple(text_at)
+def _texts(phrases: list[tuple[str, ...]]) -> dict[str, tuple[int, ...]]:
+    found: defaultdict[str, list[int]] = defaultdict(list)
+    for number, phrase in enumerate(phrases):
+        for sense in dict.fromkeys(phrase):
+            found[sense].append(number)
+    return {sense: tuple(numbers) for sense, numbers in found.items()}
+
+
+def _pairs(phrases: list[tuple[str, ...]]) -> dict[str, float]:
+    counts = Counter(pair(*each) for phrase in phrases for each in pairwise((EDGE, *phrase, EDGE)))
+    length = 1 + sum(len(phrase) + 1 for phrase in phrases)
+    known = {count: saturate(count, length) for count in set(counts.values())}
+    return {both: known[count] for both, count in counts.items()}

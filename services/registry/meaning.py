@@ -2,14 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from services.registry.cards import Card
 from services.registry.ranking import Tuning
 
 
-@dataclass(frozen=True)
-class Nearness:
+class Nearness(NamedTuple):
     """How near an agent is to a query: two cosines."""
 
     nearest: float  # to its nearest text
@@ -37,8 +36,7 @@ class Meanings(Protocol):
         """What embeddings say to a query; None, soon, when words alone must do."""
 
 
-@dataclass(frozen=True)
-class Said:
+class Said(NamedTuple):
     amount: float  # in log-odds
     nearest: float | None  # None for an agent without embeddings
 

@@ -6,8 +6,9 @@ Pure memory, one thread. Adding and removing touch only the terms concerned.
 import math
 from array import array
 from bisect import bisect_left
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from itertools import chain
 
 from services.registry.concepts import FUNCTION_TERMS
 from services.registry.text import grams
@@ -44,6 +45,10 @@ class Postings:
 
     def add(self, slot: int, impacts: Iterable[tuple[str, float]]) -> None:
         """Index one agent under a slot that is free."""
+        self._insert(slot, impacts)
+        self._changed(+1)
+
+    def _insert(self, slot: int, impacts: Iterable[tuple[str, float]]) -> None:
         for term, impact in impacts:
             posting = self._terms.get(term)
             if posting is None:
@@ -52,10 +57,25 @@ class Postings:
             at = bisect_left(posting.slots, slot)
             posting.slots.insert(at, slot)
             posting.impacts.insert(at, impact)
-        self._changed(+1)
+
+    def replace(self, slot: int, terms: Iterable[str], impacts: Mapping[str, float]) -> None:
+        """Index an agent anew that stands there with `terms`: what it still says stays where it is."""
+        gone = [term for term in terms if term not in impacts]
+        kept = set(terms).difference(gone)
+        self._drop(slot, gone)
+        for term in kept:
+            posting = self._terms[term]
+            posting.impacts[bisect_left(posting.slots, slot)] = impacts[term]
+        if gone or len(kept) < len(impacts):
+            self._insert(slot, [(term, impact) for term, impact in impacts.items() if term not in kept])
+            self._changed(0)
 
     def remove(self, slot: int, terms: Iterable[str]) -> None:
         """Forget an agent; `terms` are those it was added with."""
+        self._drop(slot, terms)
+        self._changed(-1)
+
+    def _drop(self, slot: int, terms: Iterable[str]) -> None:
         for term in terms:
             posting = self._terms[term]
             at = bisect_left(posting.slots, slot)
@@ -64,7 +84,6 @@ class Postings:
             if not posting.slots:
                 del self._terms[term]
                 self._unlearn(term)
-        self._changed(-1)
 
     def __contains__(self, term: str) -> bool:
         return term in self._terms
@@ -116,10 +135,7 @@ class Postings:
 
     def _neighbours(self, word: str) -> tuple[tuple[str, float], ...]:
         own = grams(word)
-        shared: defaultdict[str, int] = defaultdict(int)
-        for gram in own:
-            for other in self._spelt.get(gram, ()):
-                shared[other] += 1
+        shared = Counter(chain.from_iterable(self._spelt.get(gram, ()) for gram in own))
         alike = [
             (other, likeness)
             for other, count in shared.items()

@@ -32,10 +32,10 @@ class Calibration:
     """From evidence to P(the best agent is right): a logistic over its grounds."""
 
     nobody: float = 2.0  # the evidence that "none of them" brings to every shortlist: an agent alone can lose too
-    bias: float = -4.48
-    share: float = 5.25
+    bias: float = -4.573
+    share: float = 5.356
     strength: float = 0.159
-    coverage: float = 0.57
+    coverage: float = 0.517
     nearest: float = 0.0
 
 
@@ -75,7 +75,7 @@ FITTED: Mapping[str, Tuning] = {
     "hashed-1024-v1": Tuning(
         Weights(word=1.289, similar=1.745, concept=0.68, adjacent=0.18, example=4.437, label=1.649,
                 nearest=1.018, centre=6.198),
-        Calibration(bias=-4.733, share=5.711, strength=0.13, coverage=0.887, nearest=0.064),
+        Calibration(bias=-4.843, share=5.822, strength=0.134, coverage=0.836, nearest=-0.008),
     ),
     "all-minilm-l6-v2": Tuning(
         Weights(word=0.265, similar=0.692, concept=0.64, adjacent=0.223, example=0.0, label=0.98,

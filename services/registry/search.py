@@ -1,16 +1,18 @@
 """Stage one of routing: which agents could answer an utterance. A library in memory: no HTTP, no store, no event loop.
 
-Two steps. Word postings shortlist some thirty agents at a cost that a budget bounds; these are then judged exactly,
+Two steps. Word postings shortlist some agents at a cost that a budget bounds; these are then judged exactly,
 by their best example, their labels and their word order, and the result is turned into probabilities.
 """
 
 import heapq
 import math
 from collections.abc import Callable, Container, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
+from operator import truediv
+from typing import NamedTuple
 
-from services.registry.cards import EDGE, Card, Entry, read, saturate
+from services.registry.cards import EDGE, Card, Entry, pair, read
 from services.registry.concepts import FUNCTION_STEMS, concepts, main_senses
 from services.registry.meaning import Meaning
 from services.registry.postings import Postings
@@ -19,7 +21,7 @@ from services.registry.text import stem, words
 
 __all__ = ["AgentIndex", "Card", "Hit", "Meaning"]
 
-SHORTLIST = 32  # agents judged exactly, at most (more when more hits are wanted)
+SHORTLIST = 16  # agents judged exactly, at most (more when more hits are wanted); 32 found hardly more, for more time
 REACH = 0.25  # … of those whose words say at least this part of what the best one's say: others do not catch up
 BUDGET = 60_000  # postings visited by one search
 QUERY_WORDS = 64  # words of a query that count
@@ -40,13 +42,13 @@ class Hit:
 @dataclass(frozen=True)
 class _Query:
     surface: dict[str, str]  # stem → the word as it was written, in order
-    pairs: frozenset[tuple[str, str]]  # neighbouring main senses, edges included
-    squares: dict[str, float]  # main sense → idf²
+    ways: list[tuple[str, float, tuple[str, ...], tuple[tuple[str, float], ...]]]  # stem, idf, concepts, spelt alike
+    pairs: frozenset[str]  # neighbouring main senses, edges included
+    squares: list[tuple[str, float]]  # main sense, once each, and idf²
     norm: float
 
 
-@dataclass(frozen=True)
-class _Judged:
+class _Judged(NamedTuple):  # many for every search: a dataclass that is frozen takes three times as long to make
     entry: Entry
     lexical: float
     nearest: float | None
@@ -79,7 +81,12 @@ class AgentIndex:
     def put(self, card: Card) -> None:
         """Add one agent or replace it; touches its own terms alone, so the catalogue's size hardly matters."""
         entry, impacts = read(card)
-        self.remove(card.name)
+        before = self._entries.get(card.name)
+        if before is not None:
+            entry.slot = before.slot
+            self._entries[entry.name] = self._slots[entry.slot] = entry
+            self._postings.replace(entry.slot, before.terms, impacts)
+            return
         if self._free:
             entry.slot = self._free.pop()
             self._slots[entry.slot] = entry
@@ -141,23 +148,25 @@ class AgentIndex:
         for root, word in zip(stemmed, spoken, strict=True):
             surface.setdefault(root, word)
         phrase = main_senses(stemmed)
-        squares = {term: self._postings.idf(term) ** 2 for term in phrase}
+        idf = self._postings.idf
+        squares = {term: idf(term) ** 2 for term in phrase}
         return _Query(
             surface=surface,
-            pairs=frozenset(pairwise((EDGE, *phrase, EDGE))),
-            squares=squares,
-            norm=math.sqrt(sum(squares.values())),
+            ways=[(root, idf(root), concepts(root), self._postings.similar(root)) for root in surface],
+            pairs=frozenset(pair(*each) for each in pairwise((EDGE, *phrase, EDGE))),
+            squares=list(squares.items()),
+            norm=math.sqrt(sum(squares.values())) or 1.0,
         )
 
     def _terms(self, asked: _Query, weights: Weights) -> list[tuple[str, float]]:
         """The query's stems, their concepts and their neighbours in spelling, by falling weight."""
         idf = self._postings.idf
-        found = {root: weights.word * idf(root) for root in asked.surface}
-        for root in asked.surface:
-            for concept in concepts(root):
+        found = {root: weights.word * rarity for root, rarity, _, _ in asked.ways}
+        for _, _, senses, _ in asked.ways:
+            for concept in senses:
                 found.setdefault(concept, weights.concept * idf(concept))
-        for root in asked.surface:
-            for other, likeness in self._postings.similar(root):
+        for _, _, _, alike in asked.ways:
+            for other, likeness in alike:
                 found.setdefault(other, weights.similar * likeness * idf(other))
         return sorted(found.items(), key=lambda term: (-term[1], term[0]))
 
@@ -171,13 +180,16 @@ class AgentIndex:
             return self._rank(asked, k, allowed, None)
         if meaning:
             chosen |= self._nearest(meaning, k, may)
-        judged = [self._judge(asked, entry, evidence[entry.slot], tuning.weights) for entry in chosen.values()]
+        entries = list(chosen.values())
+        lexical = [self._lexical(asked, entry, evidence[entry.slot], tuning.weights) for entry in entries]
         if meaning:
-            added = meaning.evidence([one.entry.name for one in judged])
+            said = meaning.evidence([entry.name for entry in entries])
             judged = [
-                replace(one, nearest=said.nearest, strength=one.lexical + said.amount)
-                for one, said in zip(judged, added, strict=True)
+                _Judged(entry, amount, nearest, amount + more)
+                for entry, amount, (more, nearest) in zip(entries, lexical, said, strict=True)
             ]
+        else:
+            judged = [_Judged(entry, amount, None, amount) for entry, amount in zip(entries, lexical, strict=True)]
         judged.sort(key=lambda one: (-one.strength, one.entry.name))
         return _Ranking(judged, tuning)
 
@@ -204,43 +216,47 @@ class AgentIndex:
         most = max(SHORTLIST, k)
         if len(held) <= k:
             return held
-        largest = heapq.nlargest(most, map(amounts.__getitem__, held))
-        edge = min(largest[k - 1], max(largest[-1], REACH * largest[0]))
+        values = [amounts[slot] for slot in held]
+        edge = REACH * max(values)
+        near = sorted((value for value in values if value >= edge), reverse=True)
+        if len(near) < k:
+            edge = heapq.nlargest(k, values)[-1]
+        elif len(near) >= most:
+            edge = near[most - 1]
         above = [slot for slot in held if amounts[slot] > edge]
         level = sorted((held[slot].name, slot) for slot in held if amounts[slot] == edge)
         return {slot: held[slot] for slot in (*above, *(slot for _, slot in level[: most - len(above)]))}
 
-    def _judge(self, asked: _Query, entry: Entry, evidence: float, weights: Weights) -> _Judged:
+    def _lexical(self, asked: _Query, entry: Entry, evidence: float, weights: Weights) -> float:
         """By words: beside the evidence the best example, the best label, words in the same order."""
         if entry.weighed != self._postings.version:
             self._weigh(entry)
         cosines = _cosines(asked, entry)
-        lexical = (
+        return (
             evidence
-            + weights.label * max(cosines[: entry.labels], default=0.0)
-            + weights.example * max(cosines[entry.labels :], default=0.0)
-            + weights.adjacent * _adjacency(asked, entry)
+            + weights.label * max(cosines[: entry.labels], default=0.0) / asked.norm
+            + weights.example * max(cosines[entry.labels :], default=0.0) / asked.norm
+            # The exact sum: it does not depend on the order in which a set gives its members.
+            + weights.adjacent * math.fsum(map(entry.pairs.__getitem__, entry.pairs.keys() & asked.pairs))
         )
-        return _Judged(entry, lexical, None, lexical)
 
     def _weigh(self, entry: Entry) -> None:
-        squares = [0.0] * (entry.text_at[-1] + 1)
-        for sense, places in entry.places.items():
-            if sense != EDGE:
-                square = self._postings.idf(sense) ** 2
-                for text in {entry.text_at[place] for place in places}:
-                    squares[text] += square
+        squares = [0.0] * entry.count
+        for sense, texts in entry.texts.items():
+            square = self._postings.idf(sense) ** 2
+            for text in texts:
+                squares[text] += square
         entry.norms = tuple(map(math.sqrt, squares))
         entry.weighed = self._postings.version
 
     def _known(self, asked: _Query, entry: Entry) -> dict[str, float]:
         """The query's stems that an agent knows → how well, up to 1: itself, as a synonym, or spelt alike."""
         known, terms = {}, frozenset(entry.terms)
-        for root in asked.surface:
-            if root in terms or not terms.isdisjoint(concepts(root)):
+        for root, _, senses, alike in asked.ways:
+            if root in terms or not terms.isdisjoint(senses):
                 known[root] = 1.0
                 continue
-            for other, likeness in self._postings.similar(root):  # nearest first
+            for other, likeness in alike:  # nearest first
                 if other in terms:
                     known[root] = likeness
                     break
@@ -249,7 +265,7 @@ class AgentIndex:
     def _coverage(self, asked: _Query, entry: Entry) -> float:
         """The part of the query that an agent knows, each word by its idf; a word nobody knows weighs most."""
         idf = self._postings.idf
-        total = sum(idf(root) for root in asked.surface)
+        total = sum(rarity for _, rarity, _, _ in asked.ways)
         return sum(idf(root) * how for root, how in self._known(asked, entry).items()) / total if total else 0.0
 
     def _matched(self, asked: _Query, entry: Entry) -> tuple[str, ...]:
@@ -268,27 +284,10 @@ def _contenders(entries: Iterable[Entry], evidence: list[float]) -> list[Entry]:
 
 
 def _cosines(asked: _Query, entry: Entry) -> list[float]:
-    """The query against each text of an agent."""
-    shared = [0.0] * len(entry.norms)
-    for sense, square in asked.squares.items():
-        last = -1
-        for place in entry.places.get(sense, ()):
-            text = entry.text_at[place]
-            if text != last:  # a word counts once in each text
+    """The query against each text of an agent, times the query's length."""
+    shared, texts = [0.0] * entry.count, entry.texts
+    for sense, square in asked.squares:
+        if sense in texts:
+            for text in texts[sense]:
                 shared[text] += square
-                last = text
-    return [
-        product / (norm * asked.norm) if product else 0.0 for product, norm in zip(shared, entry.norms, strict=True)
-    ]
-
-
-def _adjacency(asked: _Query, entry: Entry) -> float:
-    """Neighbouring words of the query that are neighbours in the agent's texts too, saturated like any term."""
-    total = 0.0
-    for first, second in asked.pairs:
-        before = entry.places.get(first)
-        if before is not None and (after := entry.places.get(second)) is not None:
-            count = sum([place + 1 in after for place in before])
-            if count:
-                total += saturate(count, len(entry.text_at))
-    return total
+    return list(map(truediv, shared, entry.norms))

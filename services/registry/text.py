@@ -6,6 +6,7 @@ Safe for any script and for hostile input: work is bounded by MAX_CHARS, whateve
 import re
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 
 from services.registry.lexicon import CONTRACTIONS, IRREGULAR
 
@@ -30,7 +31,10 @@ def words(text: str) -> list[str]:
 
     Scripts without spaces give overlapping pairs of characters instead of words.
     """
-    folded = unicodedata.normalize("NFKC", text[:MAX_CHARS])[:MAX_CHARS].casefold().replace("’", "'")
+    folded = text[:MAX_CHARS]
+    if not folded.isascii():  # NFKC leaves ASCII as it is
+        folded = unicodedata.normalize("NFKC", folded)[:MAX_CHARS]
+    folded = folded.casefold().replace("’", "'")
     raw = _ASCII_WORD.findall(folded) if folded.isascii() else list(_unicode_words(folded))
     found: list[str] = []
     for word in raw:
@@ -42,6 +46,7 @@ def words(text: str) -> list[str]:
     return [word for word in found if word]
 
 
+@lru_cache(maxsize=16_384)  # words come again and again; also, equal stems are then one string in memory
 def stem(word: str) -> str:
     """A light English stem: irregular forms, plural, -ing, -ed, -ly, final e/y. Other scripts pass unchanged."""
     regular = IRREGULAR.get(word)

@@ -149,6 +149,15 @@ def test_an_index_after_many_changes_answers_as_one_built_afresh() -> None:
         assert changed.search(f"a {word} and a {vocabulary[0]}") == afresh.search(f"a {word} and a {vocabulary[0]}")
 
 
+def test_a_word_that_an_agent_no_longer_says_is_forgotten_and_one_that_it_still_says_is_not() -> None:
+    changed = index_of(*CATALOGUE)
+    for example in ("pay the xylophone back", "pay my money back", "pay pay pay"):
+        card = replace(REFUNDS, examples=(example,))
+        changed.put(card)
+        for query in ("xylophone", "xylophon", "money", "refund", "pay it back"):
+            assert changed.search(query) == index_of(WEATHER, ORDERS, card).search(query)
+
+
 def test_nothing_is_left_of_agents_that_left() -> None:
     index = index_of(*CATALOGUE)
     for card in CATALOGUE:
