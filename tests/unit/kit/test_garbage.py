@@ -1,4 +1,4 @@
-"""The collector of cycles stands still while very many objects are made, and goes on afterwards, after a failure too."""
+"""The collector of cycles stands still while very many objects are made, and goes on afterwards, failure or not."""
 
 import gc
 
