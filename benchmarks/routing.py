@@ -6,6 +6,7 @@ there and malformed; without them it measures latency alone, on a synthetic cata
 
 import argparse
 import re
+import statistics
 import sys
 import time
 import tracemalloc
@@ -22,6 +23,7 @@ from benchmarks.routing_data import (
     Asked,
     Clinc,
     MalformedData,
+    drawn_cards,
     first_cards,
     grouped_cards,
     load_banking,
@@ -39,6 +41,7 @@ from services.registry.vectors import Vectors
 
 K = 5
 SIZES = (100, 1_000, 10_000)
+DRAWS = 10  # of five phrases an agent: what an author happens to think of decides more than most ingredients
 WITHOUT: dict[str, Weights] = {  # a weight of 0 leaves an ingredient out
     "spelling": replace(WORDS.weights, similar=0),
     "synonyms": replace(WORDS.weights, concept=0),
@@ -109,6 +112,7 @@ def print_accuracy(clinc: Clinc, banking: dict[str, list[str]] | None, models: l
         for embedded in models:
             embedded.learn(text for text, _ in questions)
             _print_line(f"  + {embedded.model}", accuracy(bureau(cards, embedded=embedded), questions))
+    _print_draws(clinc, questions, models, 2 if quick else DRAWS)
     if not quick:
         for ingredient, weights in WITHOUT.items():
             _print_line(
@@ -123,6 +127,20 @@ def print_accuracy(clinc: Clinc, banking: dict[str, list[str]] | None, models: l
             embedded.learn(text for text, _ in others)
             found = accuracy(bureau(first_cards(banking), embedded=embedded), others)
             _print_line(f"  + {embedded.model}", found)
+
+
+def _print_draws(clinc: Clinc, questions: Asked, models: list[Embedded], draws: int) -> None:
+    makers = {"rank_bm25": reference, "bureau": bureau}
+    makers |= {f"  + {embedded.model}": partial(bureau, embedded=embedded) for embedded in models}
+    drawn = [drawn_cards(clinc.train, seed) for seed in range(draws)]
+    print(f"{draws} draws of five of train by chance: mean ± standard deviation (least)")
+    for who, make in makers.items():
+        found = [accuracy(make(cards), questions) for cards in drawn]
+        print(f"{who:40}{_spread([one.first for one in found])}{_spread([one.among_five for one in found])}")
+
+
+def _spread(values: list[float]) -> str:
+    return f"{statistics.mean(values):8.3f} ± {statistics.stdev(values):.3f} ({min(values):.3f})"
 
 
 def _print_line(label: str, found: Accuracy) -> None:

@@ -80,6 +80,12 @@ def spread_cards(utterances: dict[str, list[str]]) -> list[Card]:
     return [card(intent, texts[:: len(texts) // EXAMPLES][:EXAMPLES]) for intent, texts in utterances.items()]
 
 
+def drawn_cards(utterances: dict[str, list[str]], seed: int) -> list[Card]:
+    """Five phrases of each intent by chance, the same ones for the same seed."""
+    chance = random.Random(seed)
+    return [card(intent, chance.sample(texts, EXAMPLES)) for intent, texts in utterances.items()]
+
+
 def grouped_cards(utterances: list[str], agents: int) -> list[Card]:
     """Many agents for measuring speed: distinct groups of five utterances, each utterance in few of them."""
     shuffled = random.Random(77)

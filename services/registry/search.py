@@ -159,7 +159,7 @@ class AgentIndex:
         )
 
     def _terms(self, asked: _Query, weights: Weights) -> list[tuple[str, float]]:
-        """The query's stems, their concepts and their neighbours in spelling, by falling weight."""
+        """The query's stems, their concepts and their neighbours in spelling; by falling weight if a budget may end."""
         idf = self._postings.idf
         found = {root: weights.word * rarity for root, rarity, _, _ in asked.ways}
         for _, _, senses, _ in asked.ways:
@@ -168,6 +168,8 @@ class AgentIndex:
         for _, _, _, alike in asked.ways:
             for other, likeness in alike:
                 found.setdefault(other, weights.similar * likeness * idf(other))
+        if len(found) * len(self._entries) <= BUDGET:
+            return list(found.items())
         return sorted(found.items(), key=lambda term: (-term[1], term[0]))
 
     def _rank(self, asked: _Query, k: int, allowed: Allowed | None, meaning: Meaning | None) -> _Ranking:
