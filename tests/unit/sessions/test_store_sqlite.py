@@ -43,7 +43,7 @@ async def test_a_full_disk_is_said_and_changes_nothing_and_passes(store: SqliteS
     before = await store.get(ANNA, "sess-1")
 
     async def limit_pages(count: int) -> None:
-        await store._writer.run(lambda connection: connection.execute(f"PRAGMA max_page_count = {count}"))
+        await store.database.write(lambda connection: connection.execute(f"PRAGMA max_page_count = {count}"))
 
     await limit_pages(1)  # SQLite takes the pages that the file has already
     with pytest.raises(Unavailable, match="full") as refused:
