@@ -213,6 +213,36 @@ class Deleted(Answer):
     status: str = "deleted"
 
 
+class SnippetPart(Answer):
+    text: str
+    match: bool = False
+    """Whether this is what was looked for."""
+
+
+class SearchHit(Answer):
+    session_id: str
+    """A session that shows the message: its own, or a fork of it."""
+    seq: int
+    message_id: str
+    role: Role
+    agent: str | None = None
+    snippet: list[SnippetPart]
+    """A piece of the message around what was found; joined, the parts are a text. Nothing in it is escaped."""
+    score: float
+    """Between 0 and 1: how much of the message is what was looked for. Hits are not ordered by it."""
+    timestamp: Timestamp
+
+
+class SearchPage(Answer):
+    """GET /sessions/search: what was stored last comes first."""
+
+    hits: list[SearchHit]
+    next_cursor: str | None = None
+    """There may be more; a page can be short, or empty, and still have one."""
+    indexing: bool = False
+    """Old messages are still being indexed: later there may be more hits."""
+
+
 class StatusChange(Request):
     """PATCH /sessions/{id}/status. A transition that is not legal answers 409."""
 
