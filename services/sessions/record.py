@@ -1,10 +1,12 @@
 """What is kept of a session, and what a change of it consists of. Values only: no rule, no SQL."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from bureau_contracts.sessions import Context, Invocation, Lease, Message, Session, TurnStored
+from kit.ids import new_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,9 @@ class SessionRecord:
     """Of the lease that was given out last, 0 before the first."""
     lease: Lease | None = None
     """The lease given out last, until it is released or lost; it may have expired."""
+    incarnation: str = field(default_factory=partial(new_id, "life"), compare=False)
+    """Another one for every session that is created, also under the id of one that was purged; greater ones are later.
+    "" when the session is older than this number."""
 
 
 @dataclass(frozen=True, slots=True)

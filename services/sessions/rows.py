@@ -22,9 +22,9 @@ class Row(Protocol):
 
 
 def fixed_values(record: SessionRecord) -> Values:
-    """What never changes: tenant, session_id, user_id, created_at."""
+    """What never changes: tenant, session_id, user_id, created_at, incarnation."""
     session = record.session
-    return (session.tenant, session.session_id, session.user_id, session.created_at)
+    return (session.tenant, session.session_id, session.user_id, session.created_at, record.incarnation)
 
 
 def changing_values(record: SessionRecord) -> Values:
@@ -130,7 +130,14 @@ def record_of(row: Row) -> SessionRecord:
             fencing_token=row["last_fencing_token"], holder=row["lease_holder"], expires_at=row["lease_expires_at"]
         )
     context = Context.model_validate_json(row["context"])
-    return SessionRecord(session_of(row), context, row["invocation_count"], row["last_fencing_token"], lease)
+    return SessionRecord(
+        session_of(row),
+        context,
+        row["invocation_count"],
+        row["last_fencing_token"],
+        lease,
+        incarnation=row["incarnation"],
+    )
 
 
 def message_of(row: Row) -> Message:

@@ -14,7 +14,7 @@ LISTED = """
 SESSION = """
     SELECT tenant, session_id, user_id, title, status, lifecycle, autonomy_level, created_at, updated_at,
            last_activity, message_count, invocation_count, version, last_fencing_token, lease_holder,
-           lease_expires_at, metadata, state, context, revision
+           lease_expires_at, metadata, state, context, incarnation, revision
     FROM sessions.sessions
     WHERE tenant = $1 AND session_id = $2 AND ($3::text IS NULL OR user_id = $3)"""
 
@@ -22,10 +22,10 @@ LOCK_SESSION = SESSION + " FOR UPDATE"
 
 INSERT_SESSION = """
     INSERT INTO sessions.sessions (
-        tenant, session_id, user_id, created_at, title, status, lifecycle, autonomy_level, updated_at, last_activity,
-        message_count, invocation_count, version, last_fencing_token, lease_holder, lease_expires_at, metadata, state,
-        context)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)"""
+        tenant, session_id, user_id, created_at, incarnation, title, status, lifecycle, autonomy_level, updated_at,
+        last_activity, message_count, invocation_count, version, last_fencing_token, lease_holder,
+        lease_expires_at, metadata, state, context)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)"""
 
 # All of a change in one statement: one round trip, whole or not at all. `revision` is the guard: when somebody else
 # changed the session since it was read, nothing is updated and so nothing is inserted.

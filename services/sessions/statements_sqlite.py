@@ -14,16 +14,16 @@ LISTED = """
 SESSION = """
     SELECT tenant, session_id, user_id, title, status, lifecycle, autonomy_level, created_at, updated_at,
            last_activity, message_count, invocation_count, version, last_fencing_token, lease_holder,
-           lease_expires_at, metadata, state, context
+           lease_expires_at, metadata, state, context, incarnation
     FROM sessions
     WHERE tenant = :tenant AND session_id = :session_id AND (:user IS NULL OR user_id = :user)"""
 
 INSERT_SESSION = """
     INSERT INTO sessions (
-        tenant, session_id, user_id, created_at, title, status, lifecycle, autonomy_level, updated_at, last_activity,
-        message_count, invocation_count, version, last_fencing_token, lease_holder, lease_expires_at, metadata, state,
-        context)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+        tenant, session_id, user_id, created_at, incarnation, title, status, lifecycle, autonomy_level, updated_at,
+        last_activity, message_count, invocation_count, version, last_fencing_token, lease_holder,
+        lease_expires_at, metadata, state, context)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 
 UPDATE_SESSION = """
     UPDATE sessions SET
