@@ -213,6 +213,16 @@ class Deleted(Answer):
     status: str = "deleted"
 
 
+class BackupMade(Answer):
+    """POST /sessions/backup: a copy of the whole SQLite file, as of one moment, lies beside it."""
+
+    name: str
+    """Of the file, in the folder `backups` beside the database."""
+    size: int
+    """Bytes."""
+    seconds: float
+
+
 class SnippetPart(Answer):
     text: str
     match: bool = False

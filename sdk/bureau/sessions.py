@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from bureau.http import Caller, segment
 from bureau_contracts.sessions import (
     AcquireLease,
+    BackupMade,
     Context,
     Deleted,
     HistoryPage,
@@ -110,6 +111,10 @@ class SessionsClient:
     async def release_lease(self, session_id: str, fencing_token: int) -> Deleted:
         params = {"fencing_token": fencing_token}
         return await self._call(Deleted, "DELETE", f"{_path(session_id)}/lease", params=params)
+
+    async def back_up(self) -> BackupMade:
+        """Copies the service's SQLite file beside it (scope `admin`). Conflict when sessions are in Postgres."""
+        return await self._call(BackupMade, "POST", "/sessions/backup")
 
     async def delete(self, session_id: str, *, purge: bool = False) -> Deleted:
         """Archives the session; with `purge` it is erased."""

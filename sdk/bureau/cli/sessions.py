@@ -58,6 +58,13 @@ def purge(
     console.print(f"{session_id} is erased")
 
 
+@commands.command()
+def backup() -> None:
+    """Copy the sessions' SQLite file while it is in use (needs an admin's key)."""
+    made = run(lambda bureau: bureau.sessions.back_up())
+    console.print(f"{made.name}: {made.size} bytes in {made.seconds} s")
+
+
 def text_of(message: Message) -> str:
     """What a person would read of a message: its text, or the tools it called and what they gave."""
     if message.content:

@@ -54,14 +54,6 @@ async def test_a_full_disk_is_said_and_changes_nothing_and_passes(store: SqliteS
     assert await store.change(ANNA, "sess-1", append("x" * 1_000_000)) == 1
 
 
-async def test_a_file_that_is_not_a_database_is_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "sessions.db"
-    path.write_text("something else entirely" * 100)
-    with pytest.raises(sqlite3.DatabaseError):
-        await SqliteSessionStore(path).open()
-    assert path.read_text() == "something else entirely" * 100
-
-
 async def test_every_way_to_list_has_an_index_of_its_own(tmp_path: Path, store: SqliteSessionStore) -> None:
     del store  # made the file
     connection = sqlite_file.connect(tmp_path / "sessions.db")
