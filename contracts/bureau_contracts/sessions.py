@@ -285,6 +285,8 @@ class NewTurn(Request):
     """What the caller of the turn was answered; given back by GET /sessions/{id}/turns/{turn_id}."""
     fencing_token: int | None = None
     """Of the writer's lease. While somebody holds a lease, a turn without its token answers 409."""
+    expected_version: Annotated[int, Field(ge=1)] | None = None
+    """The session's version that the turn was made from: 409 `version_conflict` when it is another by now."""
 
 
 class TurnStored(Answer):

@@ -125,7 +125,7 @@ async def store_turn(principal: PrincipalDep, sessions: SessionsDep, session_id:
     """Stores everything that one turn did, whole or not at all; the same turn again gets the first answer.
 
     409: `turn_differs` (this turn_id has another content), `stale_writer` (not, or no longer, the one who writes),
-    `session_archived`. A turn may end in any status.
+    `version_conflict` (the session is not at `expected_version`), `session_archived`. A turn may end in any status.
     """
     return await sessions.store_turn(principal, session_id, body)
 

@@ -8,7 +8,9 @@ Conflict   409 ├── SessionExists       a chosen id is taken
                ├── TurnDiffers         this turn_id was stored with another content
                ├── LeaseHeld           somebody else is the writer; says for how long
                ├── LeaseLost           the lease expired, was released or taken over
-               └── StaleWriter         a turn by somebody who is not the writer (any more)
+               ├── StaleWriter         a turn by somebody who is not the writer (any more)
+               └── VersionConflict     a turn made from a version that is not the present one
+TooMany    429 └── TooManyMessages     the user's messages of the last minute; says until when
 """
 
 from datetime import timedelta
@@ -78,3 +80,21 @@ class StaleWriter(Conflict):
 
     def __init__(self) -> None:
         super().__init__("the turn carries no fencing token of the session's current lease: read the session again")
+
+
+class TooManyMessages(TooMany):
+    code = "too_many_messages"
+
+    def __init__(self, limit: int, used: int, messages: int, retry_after: float) -> None:
+        super().__init__(
+            f"{limit} messages per minute: {used} were stored in the last minute, and this would add {messages}; "
+            f"come back in {retry_after:.0f} s",
+            retry_after=retry_after,
+        )
+
+
+class VersionConflict(Conflict):
+    code = "version_conflict"
+
+    def __init__(self, expected: int, present: int) -> None:
+        super().__init__(f"the turn was made from version {expected}, the session is at {present}: read it again")

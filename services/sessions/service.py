@@ -140,7 +140,11 @@ class SessionsService:
         await self._edit(principal, session_id, Edit(invocations=[new], trace_id=_trace_id()))
 
     async def store_turn(self, principal: Principal, session_id: str, turn: NewTurn) -> TurnStored:
-        """Raises TurnDiffers, StaleWriter or SessionArchived; a repeated turn is answered as the first time."""
+        """Raises TurnDiffers, StaleWriter, VersionConflict, SessionArchived or TooManyMessages.
+
+        A repeated turn is answered as the first time.
+        """
+        await self._limits.take_messages(principal, len(turn.messages))
         digest, trace_id = digest_of(turn), _trace_id()
 
         def decide(current: Current) -> tuple[TurnStored, Write | None]:

@@ -254,6 +254,19 @@ async def test_lists_are_filtered_and_never_show_anothers(bench: Bench, anna: ht
         assert await ids(bob) == ["sess-bob"]
         assert sorted(await ids(operator)) == ["sess-1", "sess-bob"]
         assert await ids(operator, "?user_id=bob") == ["sess-bob"]
+async def test_a_turn_made_from_an_older_version_is_refused(anna: httpx.AsyncClient) -> None:
+    version = (await anna.get("/sessions/sess-1")).json()["session"]["version"]
+    turn = {**TURN, "turn_id": "turn-2", "expected_version": version}
+    stored = await anna.post("/sessions/sess-1/turns", json=turn)
+    assert (stored.status_code, stored.json()["version"]) == (201, version + 1)
+    before = await whole(anna)
+    refused = await anna.post("/sessions/sess-1/turns", json={**turn, "turn_id": "turn-3"})
+    assert problem(refused) == (409, "version_conflict")
+    repeated = await anna.post("/sessions/sess-1/turns", json=turn)
+    assert repeated.json() == stored.json()
+    assert await whole(anna) == before
+
+
         assert await ids(stranger) == await ids(stranger, "?user_id=anna") == []
         assert problem(await anna.get("/sessions?user_id=bob")) == (403, "other_user")
 
