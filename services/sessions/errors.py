@@ -16,7 +16,7 @@ TooMany    429 └── TooManyMessages     the user's messages of the last min
 from datetime import timedelta
 
 from bureau_contracts.sessions import SessionStatus
-from kit.errors import Conflict, NotFound
+from kit.errors import Conflict, NotFound, TooMany
 
 
 class SessionNotFound(NotFound):
