@@ -1,6 +1,7 @@
 """The sessions' client: every conversation, whole and in order."""
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 
 from bureau.http import Caller, segment
 from bureau_contracts.sessions import (
@@ -10,6 +11,7 @@ from bureau_contracts.sessions import (
     Deleted,
     HistoryPage,
     Lease,
+    Lifecycle,
     MessageAdded,
     NewInvocation,
     NewMessage,
@@ -44,10 +46,15 @@ class SessionsClient:
         return await self._call(SessionView, "GET", _path(session_id), params=params)
 
     async def page(
-        self, *, user_id: str | None = None, status: SessionStatus | None = None,
+        self, *, user_id: str | None = None, status: SessionStatus | None = None, agent: str | None = None,
+        since: datetime | None = None, until: datetime | None = None, lifecycle: Lifecycle | None = None,
         limit: int | None = None, cursor: str | None = None,
     ) -> SessionPage:  # fmt: skip
-        params = {"user_id": user_id, "status": status, "limit": limit, "cursor": cursor}
+        """The latest activity first. `agent` took part; `since` and `until` (with a time zone) are of the activity."""
+        params = {
+            "user_id": user_id, "status": status, "agent": agent, "lifecycle": lifecycle, "limit": limit,
+            "since": since and since.isoformat(), "until": until and until.isoformat(), "cursor": cursor,
+        }  # fmt: skip
         return await self._call(SessionPage, "GET", "/sessions", params=params)
 
     async def all(self, *, user_id: str | None = None) -> AsyncIterator[Session]:

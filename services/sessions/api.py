@@ -2,7 +2,8 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Path, Query, Request
+from fastapi import Depends, Path, Query, Request, Response
+from pydantic import AwareDatetime
 
 from bureau_contracts.runtime import TurnId
 from bureau_contracts.sessions import (
@@ -12,12 +13,14 @@ from bureau_contracts.sessions import (
     HistoryPage,
     Lease,
     Lifecycle,
+    Message,
     MessageAdded,
     NewInvocation,
     NewMessage,
     NewSession,
     NewTurn,
     RenewLease,
+    Session,
     SessionCreated,
     SessionId,
     SessionPage,
@@ -30,8 +33,10 @@ from bureau_contracts.sessions import (
     TurnStored,
     Updated,
 )
-from bureau_contracts.shapes import Limit, SubjectId
+from bureau_contracts.shapes import AgentName, Limit, SubjectId
 from kit.web import PrincipalDep, router
+from services.sessions.projections import Fields, projected
+from services.sessions.record import Listing
 from services.sessions.service import BEYOND_EVERY_SEQ, SessionsService
 
 routes = router("/sessions", "sessions")
@@ -58,20 +63,27 @@ async def create_session(principal: PrincipalDep, sessions: SessionsDep, body: N
     return SessionCreated(session_id=session.session_id)
 
 
-@routes.get("")
+@routes.get("", response_model=SessionPage)
 async def list_sessions(
     principal: PrincipalDep,
     sessions: SessionsDep,
     user_id: SubjectId | None = None,
     status: SessionStatus | None = None,
     lifecycle: Lifecycle = Lifecycle.ACTIVE,
+    agent: AgentName | None = None,
+    since: AwareDatetime | None = None,
+    until: AwareDatetime | None = None,
+    fields: Fields = None,
     limit: Limit = 50,
     cursor: Cursor | None = None,
-) -> SessionPage:
-    """One's sessions, the latest activity first; a tenant-wide scope sees every user's, or the named one's."""
-    return await sessions.page(
-        principal, user_id=user_id, status=status, lifecycle=lifecycle, limit=limit, cursor=cursor
-    )
+) -> Response:
+    """One's sessions, the latest activity first; a tenant-wide scope sees every user's, or the named one's.
+
+    `agent` took part in them; `since` (inclusive) and `until` are of the last activity; `fields` names what is sent.
+    """
+    listing = Listing(lifecycle, status, agent, since, until)
+    page = await sessions.page(principal, user_id=user_id, listing=listing, limit=limit, cursor=cursor)
+    return projected(page, "sessions", Session, fields)
 
 
 @routes.get("/{session_id}")
@@ -91,7 +103,7 @@ async def delete_session(
     return Deleted()
 
 
-@routes.get("/{session_id}/history")
+@routes.get("/{session_id}/history", response_model=HistoryPage)
 async def get_history(
     principal: PrincipalDep,
     sessions: SessionsDep,
@@ -99,9 +111,11 @@ async def get_history(
     before: Seq | None = None,
     after: Seq | None = None,
     limit: Limit = 50,
-) -> HistoryPage:
+    fields: Fields = None,
+) -> Response:
     """Messages in order: the last ones, those before a `seq`, or those after one. `after=0` begins at the first."""
-    return await sessions.history(principal, session_id, before=before, after=after, limit=limit)
+    page = await sessions.history(principal, session_id, before=before, after=after, limit=limit)
+    return projected(page, "messages", Message, fields)
 
 
 @routes.post("/{session_id}/history", status_code=201)

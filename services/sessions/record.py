@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
-from bureau_contracts.sessions import Context, Invocation, Lease, Message, Session, TurnStored
+from bureau_contracts.sessions import Context, Invocation, Lease, Lifecycle, Message, Session, SessionStatus, TurnStored
 from kit.ids import new_id
 
 
@@ -62,3 +62,17 @@ class Position:
 
     last_activity: datetime
     session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Which sessions a list shows. What is None says nothing."""
+
+    lifecycle: Lifecycle = Lifecycle.ACTIVE
+    status: SessionStatus | None = None
+    agent: str | None = None
+    """Took part: wrote a message, or was asked."""
+    since: datetime | None = None
+    """Of the last activity, inclusive."""
+    until: datetime | None = None
+    """Of the last activity, exclusive."""

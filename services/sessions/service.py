@@ -41,7 +41,7 @@ from kit.telemetry import current_trace_id
 from services.sessions import leases
 from services.sessions.edits import Edit, apply, merged
 from services.sessions.errors import TurnNotFound
-from services.sessions.record import Current, Position, SessionRecord, Write
+from services.sessions.record import Current, Listing, Position, SessionRecord, Write
 from services.sessions.statuses import check_transition, require_writable
 from services.sessions.store import SessionStore
 from services.sessions.turns import digest_of, store_turn
@@ -87,16 +87,13 @@ class SessionsService:
         principal: Principal,
         *,
         user_id: str | None,
-        status: SessionStatus | None,
-        lifecycle: Lifecycle,
+        listing: Listing,
         limit: int,
         cursor: str | None,
     ) -> SessionPage:
         """The latest activity first. A session that becomes active while one pages moves to the front."""
         after = _position(cursor) if cursor else None
-        found = await self._store.page(
-            principal.reach(user_id), lifecycle=lifecycle, status=status, after=after, limit=limit + 1
-        )
+        found = await self._store.page(principal.reach(user_id), listing, after=after, limit=limit + 1)
         shown = found[:limit]
         more = len(found) > limit
         return SessionPage(sessions=shown, next_cursor=_cursor(shown[-1]) if more else None)

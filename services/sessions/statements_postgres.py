@@ -2,14 +2,18 @@
 
 from datetime import datetime
 
-from bureau_contracts.sessions import Lifecycle, SessionStatus
 from kit.identity import Reach
-from services.sessions.record import Position
+from services.sessions.record import Listing, Position
 
-LISTED = """
-    SELECT tenant, session_id, user_id, title, status, lifecycle, autonomy_level, created_at, updated_at,
-           last_activity, message_count, version, metadata, state
-    FROM sessions.sessions"""
+LISTED_COLUMNS = """
+    SELECT s.tenant, s.session_id, s.user_id, title, status, s.lifecycle, autonomy_level, created_at, updated_at,
+           s.last_activity, message_count, version, metadata, state"""
+
+LISTED = LISTED_COLUMNS + " FROM sessions.sessions AS s"
+
+LISTED_BY_AGENT = (
+    LISTED_COLUMNS + " FROM sessions.session_agents AS a JOIN sessions.sessions AS s USING (tenant, session_id)"
+)
 
 SESSION = """
     SELECT tenant, session_id, user_id, title, status, lifecycle, autonomy_level, created_at, updated_at,
@@ -85,19 +89,31 @@ TURN = """
 
 
 def page_query(
-    reach: Reach, lifecycle: Lifecycle, status: SessionStatus | None, after: Position | None, limit: int
+    reach: Reach, listing: Listing, after: Position | None, limit: int
 ) -> tuple[str, list[str | int | datetime]]:
     """Conditions are left out, not made optional in SQL, so that each way to list uses its own index."""
-    where = ["tenant = $1", "lifecycle = $2"]
-    values: list[str | int | datetime] = [reach.tenant, lifecycle.value, limit]
+    tables, places = LISTED, "s"
+    values: list[str | int | datetime] = [reach.tenant, listing.lifecycle.value, limit]
+    where = ["{places}.tenant = $1", "{places}.lifecycle = $2"]
+
+    def require(condition: str, *wanted: str | datetime) -> None:
+        first = len(values) + 1
+        values.extend(wanted)
+        where.append(condition.replace("?1", f"${first}").replace("?2", f"${first + 1}"))
+
+    if listing.agent is not None:
+        tables, places = LISTED_BY_AGENT, "a"
+        require("a.agent = ?1", listing.agent)
     if reach.user is not None:
-        values.append(reach.user)
-        where.append(f"user_id = ${len(values)}")
-    if status is not None:
-        values.append(status.value)
-        where.append(f"status = ${len(values)}")
+        require("{places}.user_id = ?1", reach.user)
+    if listing.status is not None:
+        require("s.status = ?1", listing.status.value)
+    if listing.since is not None:
+        require("{places}.last_activity >= ?1", listing.since)
+    if listing.until is not None:
+        require("{places}.last_activity < ?1", listing.until)
     if after is not None:
-        values += [after.last_activity, after.session_id]
-        where.append(f"(last_activity, session_id) < (${len(values) - 1}, ${len(values)})")
-    query = f"{LISTED} WHERE {' AND '.join(where)} ORDER BY last_activity DESC, session_id DESC LIMIT $3"
-    return query, values
+        require("({places}.last_activity, {places}.session_id) < (?1, ?2)", after.last_activity, after.session_id)
+    order = "{places}.last_activity DESC, {places}.session_id DESC"
+    query = f"{tables} WHERE {' AND '.join(where)} ORDER BY {order} LIMIT $3"
+    return query.replace("{places}", places), values

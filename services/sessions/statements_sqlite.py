@@ -2,14 +2,17 @@
 
 from datetime import UTC, datetime
 
-from bureau_contracts.sessions import Lifecycle, SessionStatus
 from kit.identity import Reach
-from services.sessions.record import Position
+from services.sessions.record import Listing, Position
 
-LISTED = """
-    SELECT tenant, session_id, user_id, title, status, lifecycle, autonomy_level, created_at, updated_at,
-           last_activity, message_count, version, metadata, state
-    FROM sessions"""
+LISTED_COLUMNS = """
+    SELECT sessions.tenant, sessions.session_id, sessions.user_id, title, status, sessions.lifecycle, autonomy_level,
+           created_at, updated_at, sessions.last_activity, message_count, version, metadata, state"""
+
+LISTED = LISTED_COLUMNS + " FROM sessions"
+
+# CROSS JOIN: SQLite keeps this order of the tables, and so the order of the agent's index.
+LISTED_BY_AGENT = LISTED_COLUMNS + " FROM session_agents CROSS JOIN sessions USING (tenant, session_id)"
 
 SESSION = """
     SELECT tenant, session_id, user_id, title, status, lifecycle, autonomy_level, created_at, updated_at,
@@ -69,22 +72,31 @@ TURN = """
     WHERE tenant = :tenant AND session_id = :session_id AND turn_id = :turn_id"""
 
 
-def page_query(
-    reach: Reach, lifecycle: Lifecycle, status: SessionStatus | None, after: Position | None, limit: int
-) -> tuple[str, list[str | int]]:
+def page_query(reach: Reach, listing: Listing, after: Position | None, limit: int) -> tuple[str, list[str | int]]:
     """Conditions are left out, not made optional in SQL, so that each way to list uses its own index."""
-    where, values = ["tenant = ?", "lifecycle = ?"], [reach.tenant, lifecycle.value]
+    tables, places = LISTED, "sessions"
+    where, values = ["{places}.tenant = ?", "{places}.lifecycle = ?"], [reach.tenant, listing.lifecycle.value]
+
+    def require(condition: str, *wanted: str | datetime) -> None:
+        where.append(condition)
+        values.extend(text_of(each) if isinstance(each, datetime) else each for each in wanted)
+
+    if listing.agent is not None:
+        tables, places = LISTED_BY_AGENT, "session_agents"
+        require("session_agents.agent = ?", listing.agent)
     if reach.user is not None:
-        where.append("user_id = ?")
-        values.append(reach.user)
-    if status is not None:
-        where.append("status = ?")
-        values.append(status.value)
+        require("{places}.user_id = ?", reach.user)
+    if listing.status is not None:
+        require("sessions.status = ?", listing.status.value)
+    if listing.since is not None:
+        require("{places}.last_activity >= ?", listing.since)
+    if listing.until is not None:
+        require("{places}.last_activity < ?", listing.until)
     if after is not None:
-        where.append("(last_activity, session_id) < (?, ?)")
-        values += [text_of(after.last_activity), after.session_id]
-    query = f"{LISTED} WHERE {' AND '.join(where)} ORDER BY last_activity DESC, session_id DESC LIMIT ?"
-    return query, [*values, limit]
+        require("({places}.last_activity, {places}.session_id) < (?, ?)", after.last_activity, after.session_id)
+    order = "{places}.last_activity DESC, {places}.session_id DESC"
+    query = f"{tables} WHERE {' AND '.join(where)} ORDER BY {order} LIMIT ?"
+    return query.replace("{places}", places), [*values, limit]
 
 
 def text_of(time: datetime) -> str:

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-from bureau_contracts.sessions import Invocation, Lifecycle, Message, Session, SessionStatus
+from bureau_contracts.sessions import Invocation, Message, Session
 from kit.identity import Reach
-from services.sessions.record import Current, Position, SessionRecord, StoredTurn, Write
+from services.sessions.record import Current, Listing, Position, SessionRecord, StoredTurn, Write
 
 T = TypeVar("T")
 
@@ -63,13 +63,6 @@ class SessionStore(Protocol):
         session as for a short one.
         """
 
-    async def page(
-        self,
-        reach: Reach,
-        *,
-        lifecycle: Lifecycle,
-        status: SessionStatus | None,
-        after: Position | None,
-        limit: int,
-    ) -> list[Session]:
-        """Sessions by last activity, newest first, from behind `after`. As quick for many sessions as for few."""
+    async def page(self, reach: Reach, listing: Listing, *, after: Position | None, limit: int) -> list[Session]:
+        """Sessions by last activity, newest first, from behind `after`. As quick for many sessions as for few, whatever
+        one filter is set; of several, the agent and the times go by index, the status is looked at one by one."""

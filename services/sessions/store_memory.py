@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
-from bureau_contracts.sessions import Invocation, Lifecycle, Message, Session, SessionStatus
+from bureau_contracts.sessions import Invocation, Message, Session
 from kit.identity import Reach
 from services.sessions.errors import SessionExists, SessionNotFound
-from services.sessions.record import Current, Position, SessionRecord, StoredTurn, Write
+from services.sessions.record import Current, Listing, Position, SessionRecord, StoredTurn, Write
 from services.sessions.store import Decide, T
 
 K = TypeVar("K")
@@ -79,22 +79,13 @@ class MemorySessionStore:
         between = [message for message in kept.messages if after < message.seq < before]
         return len(kept.messages), _last(between, limit) if newest else between[:limit]
 
-    async def page(
-        self,
-        reach: Reach,
-        *,
-        lifecycle: Lifecycle,
-        status: SessionStatus | None,
-        after: Position | None,
-        limit: int,
-    ) -> list[Session]:
+    async def page(self, reach: Reach, listing: Listing, *, after: Position | None, limit: int) -> list[Session]:
         found = [
-            session
-            for session in (kept.record.session for kept in self._kept.values())
-            if session.tenant == reach.tenant
+            kept.record.session
+            for kept in self._kept.values()
+            if (session := kept.record.session).tenant == reach.tenant
             and reach.user in (None, session.user_id)
-            and session.lifecycle is lifecycle
-            and status in (None, session.status)
+            and _listed(kept, listing)
             and (after is None or _position(session) < (after.last_activity, after.session_id))
         ]
         return sorted(found, key=_position, reverse=True)[:limit]
@@ -104,6 +95,21 @@ class MemorySessionStore:
         if kept is None or reach.user not in (None, kept.record.session.user_id):
             raise SessionNotFound(session_id)
         return kept
+
+
+def _listed(kept: _Kept, listing: Listing) -> bool:
+    session, agent = kept.record.session, listing.agent
+    return (
+        session.lifecycle is listing.lifecycle
+        and listing.status in (None, session.status)
+        and (listing.since is None or listing.since <= session.last_activity)
+        and (listing.until is None or session.last_activity < listing.until)
+        and (
+            agent is None
+            or any(message.agent == agent for message in kept.messages)
+            or any(invocation.agent_name == agent for invocation in kept.invocations)
+        )
+    )
 
 
 def _position(session: Session) -> tuple[datetime, str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import asyncpg
 
-from bureau_contracts.sessions import Invocation, Lifecycle, Message, Session, SessionStatus
+from bureau_contracts.sessions import Invocation, Message, Session
 from kit import postgres
 from kit.errors import Unavailable
 from kit.identity import Reach
@@ -16,7 +16,7 @@ from kit.logs import get_logger
 from services.sessions import rows
 from services.sessions import statements_postgres as sql
 from services.sessions.errors import SessionExists, SessionNotFound
-from services.sessions.record import Current, Position, SessionRecord, StoredTurn, Write
+from services.sessions.record import Current, Listing, Position, SessionRecord, StoredTurn, Write
 from services.sessions.store import Decide, T
 
 log = get_logger(__name__)
@@ -128,16 +128,8 @@ class PostgresSessionStore:
                 connection, reach, session_id, after=after, before=before, limit=limit, newest=newest
             )
 
-    async def page(
-        self,
-        reach: Reach,
-        *,
-        lifecycle: Lifecycle,
-        status: SessionStatus | None,
-        after: Position | None,
-        limit: int,
-    ) -> list[Session]:
-        query, values = sql.page_query(reach, lifecycle, status, after, limit)
+    async def page(self, reach: Reach, listing: Listing, *, after: Position | None, limit: int) -> list[Session]:
+        query, values = sql.page_query(reach, listing, after, limit)
         async with self._connection() as connection:
             return [rows.session_of(row) for row in await connection.fetch(query, *values)]
 

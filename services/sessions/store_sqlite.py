@@ -5,12 +5,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bureau_contracts.sessions import Invocation, Lifecycle, Message, Session, SessionStatus
+from bureau_contracts.sessions import Invocation, Message, Session
 from kit.identity import Reach
 from services.sessions import rows
 from services.sessions import statements_sqlite as sql
 from services.sessions.errors import SessionExists, SessionNotFound
-from services.sessions.record import Current, Position, SessionRecord, StoredTurn, Write
+from services.sessions.record import Current, Listing, Position, SessionRecord, StoredTurn, Write
 from services.sessions.sqlite_database import SqliteDatabase
 from services.sessions.store import Decide, T
 
@@ -95,16 +95,8 @@ class SqliteSessionStore:
 
         return await self.database.read(work)
 
-    async def page(
-        self,
-        reach: Reach,
-        *,
-        lifecycle: Lifecycle,
-        status: SessionStatus | None,
-        after: Position | None,
-        limit: int,
-    ) -> list[Session]:
-        query, values = sql.page_query(reach, lifecycle, status, after, limit)
+    async def page(self, reach: Reach, listing: Listing, *, after: Position | None, limit: int) -> list[Session]:
+        query, values = sql.page_query(reach, listing, after, limit)
         return await self.database.read(
             lambda connection: [rows.session_of(row) for row in connection.execute(query, values)]
         )

@@ -16,11 +16,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON."
 @commands.command("list")
 def list_sessions(
     user: Annotated[str | None, typer.Option(help="Only this user's (needs a tenant-wide key).")] = None,
+    agent: Annotated[str | None, typer.Option(help="Only those in which this agent took part.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=200)] = 20,
     as_json: AsJson = False,
 ) -> None:
     """The newest sessions."""
-    page = run(lambda bureau: bureau.sessions.page(user_id=user, limit=limit))
+    page = run(lambda bureau: bureau.sessions.page(user_id=user, agent=agent, limit=limit))
     rows = [(s.session_id, s.user_id, s.status, s.message_count, ago(s.last_activity), s.title) for s in page.sessions]
     columns = ("session", "user", "status", "messages", "active", "title")
     show(page, as_json=as_json, table=lambda: table(columns, rows))

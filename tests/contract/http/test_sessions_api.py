@@ -23,6 +23,8 @@ ANNA = Principal("acme", "anna")
 BOB = Principal("acme", "bob")
 OPERATOR = Principal("acme", "olga", scopes=frozenset({TENANT_WIDE}))
 STRANGER = Principal("globex", "anna", scopes=frozenset({ADMIN}))
+BESIDE = {"/sessions/backup"}
+"""Routes of no one session, each with a file of tests of its own."""
 TURN = {
     "turn_id": "turn-1",
     "messages": [
@@ -62,6 +64,35 @@ async def anna(bench: Bench) -> AsyncIterator[httpx.AsyncClient]:
         assert (await client.post("/sessions", json={"session_id": "sess-1"})).status_code == 201
         assert (await client.post("/sessions/sess-1/turns", json=TURN)).status_code == 201
         yield client
+
+
+async def test_only_the_named_fields_are_sent(anna: httpx.AsyncClient) -> None:
+    page = (await anna.get("/sessions", params={"fields": "session_id, status"})).json()
+    assert page == {"sessions": [{"session_id": "sess-1", "status": "completed"}], "next_cursor": None}
+    history = (await anna.get("/sessions/sess-1/history", params={"fields": "seq,role", "limit": 1})).json()
+    assert history == {"messages": [{"seq": 2, "role": "assistant"}], "next_before": 2, "next_after": None}
+
+
+@pytest.mark.parametrize("path", ["/sessions", "/sessions/sess-1/history"])
+@pytest.mark.parametrize("fields", ["", "secret", "seq,,role", "__class__", "session_id,passwords"])
+async def test_a_field_that_is_not_there_is_refused(anna: httpx.AsyncClient, path: str, fields: str) -> None:
+    assert problem(await anna.get(path, params={"fields": fields})) == (422, "unknown_field")
+
+
+async def test_a_list_is_filtered_by_agent_and_time(anna: httpx.AsyncClient, bench: Bench) -> None:
+    at = bench.clock.now()
+
+    async def listed(**params: str) -> list[str]:
+        page = (await anna.get("/sessions", params=params)).raise_for_status().json()
+        return [session["session_id"] for session in page["sessions"]]
+
+    assert await listed(agent="tickets") == ["sess-1"]
+    assert await listed(agent="billing") == []
+    assert await listed(since=at.isoformat()) == ["sess-1"]
+    assert await listed(until=at.isoformat()) == []
+    assert await listed(agent="tickets", since=at.isoformat(), status="completed") == ["sess-1"]
+    for params in ({"since": "yesterday"}, {"since": "2026-01-01T00:00:00"}, {"agent": "No Such Name!"}):
+        assert problem(await anna.get("/sessions", params=params)) == (422, "invalid")
 
 
 def problem(response: httpx.Response) -> tuple[int, str]:
@@ -223,6 +254,19 @@ async def test_one_writer_holds_the_lease(bench: Bench, anna: httpx.AsyncClient)
     assert problem(await anna.put("/sessions/sess-1/lease/renew", json={"fencing_token": 1})) == (409, "lease_lost")
 
 
+async def test_a_turn_made_from_an_older_version_is_refused(anna: httpx.AsyncClient) -> None:
+    version = (await anna.get("/sessions/sess-1")).json()["session"]["version"]
+    turn = {**TURN, "turn_id": "turn-2", "expected_version": version}
+    stored = await anna.post("/sessions/sess-1/turns", json=turn)
+    assert (stored.status_code, stored.json()["version"]) == (201, version + 1)
+    before = await whole(anna)
+    refused = await anna.post("/sessions/sess-1/turns", json={**turn, "turn_id": "turn-3"})
+    assert problem(refused) == (409, "version_conflict")
+    repeated = await anna.post("/sessions/sess-1/turns", json=turn)
+    assert repeated.json() == stored.json()
+    assert await whole(anna) == before
+
+
 async def test_sessions_are_listed_in_pages_newest_activity_first(bench: Bench) -> None:
     async with bench.client() as anna:
         for number in range(5):
@@ -254,19 +298,6 @@ async def test_lists_are_filtered_and_never_show_anothers(bench: Bench, anna: ht
         assert await ids(bob) == ["sess-bob"]
         assert sorted(await ids(operator)) == ["sess-1", "sess-bob"]
         assert await ids(operator, "?user_id=bob") == ["sess-bob"]
-async def test_a_turn_made_from_an_older_version_is_refused(anna: httpx.AsyncClient) -> None:
-    version = (await anna.get("/sessions/sess-1")).json()["session"]["version"]
-    turn = {**TURN, "turn_id": "turn-2", "expected_version": version}
-    stored = await anna.post("/sessions/sess-1/turns", json=turn)
-    assert (stored.status_code, stored.json()["version"]) == (201, version + 1)
-    before = await whole(anna)
-    refused = await anna.post("/sessions/sess-1/turns", json={**turn, "turn_id": "turn-3"})
-    assert problem(refused) == (409, "version_conflict")
-    repeated = await anna.post("/sessions/sess-1/turns", json=turn)
-    assert repeated.json() == stored.json()
-    assert await whole(anna) == before
-
-
         assert await ids(stranger) == await ids(stranger, "?user_id=anna") == []
         assert problem(await anna.get("/sessions?user_id=bob")) == (403, "other_user")
 
@@ -332,7 +363,9 @@ over_every_session_route = pytest.mark.parametrize("call", ON_A_SESSION.values()
 def test_every_route_is_among_those_that_are_tried() -> None:
     settings = Settings(common=CommonSettings(identity_public_keys=PUBLIC_KEY))
     paths = create_app(settings).openapi()["paths"]
-    operations = sum(len(methods) for path, methods in paths.items() if path.startswith("/sessions"))
+    operations = sum(
+        len(methods) for path, methods in paths.items() if path.startswith("/sessions") and path not in BESIDE
+    )
     assert operations == len(EVERY_ROUTE) - 1  # archive and purge are one
 
 
