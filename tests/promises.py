@@ -34,6 +34,12 @@ PROMISES: dict[str, list[str]] = {
         "tests/contract/stores/test_sessions_writers.py::test_a_writer_whose_lease_was_taken_over_is_refused",
         "tests/chaos/test_sessions_survive_kill.py::test_acknowledged_messages_survive_kill_9",
     ],
+    "A reader sees every message that was acknowledged before it asked, whatever becomes of the cache": [
+        "tests/chaos/test_sessions_cache.py"
+        "::test_nobody_is_shown_less_than_was_acknowledged_whatever_redis_does",
+        "tests/contract/stores/test_sessions_cached.py::test_an_id_that_is_used_again_shows_nothing_of_its_past",
+        "tests/contract/stores/test_sessions_cached.py::test_nobody_is_shown_anothers_session_by_the_cache",
+    ],
     "A paused job stays paused, and nothing of a job is lost when Redis is killed": [
         "tests/integration/jobs/test_workers.py::test_a_paused_job_stays_paused_over_a_workers_restart",
         "tests/integration/jobs/test_redis_away.py::test_nothing_is_lost_when_redis_is_killed_in_the_middle_of_a_step",

@@ -9,27 +9,44 @@ from kit.clock import Clock, SystemClock
 from kit.health import Check
 from kit.web import build_app
 from services.sessions import api, api_operations
+from services.sessions.limits import Limits
 from services.sessions.operations import Operations
+from services.sessions.rates import LocalMessageRates, MessageRates
+from services.sessions.rates_redis import RedisMessageRates
+from services.sessions.redis_link import RedisLink
 from services.sessions.service import SessionsService
 from services.sessions.settings import Settings
 from services.sessions.store import SessionStore
+from services.sessions.store_cached import CachedSessionStore
 from services.sessions.store_postgres import PostgresSessionStore
 from services.sessions.store_sqlite import SqliteSessionStore
+from services.sessions.tails_redis import RedisTails
 
 
 def create_app(settings: Settings, *, store: SessionStore | None = None, clock: Clock | None = None) -> FastAPI:
     """Tests hand in a store and a clock of their own."""
     chosen = store or _store(settings)
     operations = Operations(chosen.database if isinstance(chosen, SqliteSessionStore) else None)
+    checks = {"store": Check(chosen.ping), **({"file": Check(operations.condition)} if operations.file else {})}
+    rates: MessageRates = LocalMessageRates()
+    if redis_url := settings.redis_url.get_secret_value():
+        link = RedisLink(redis_url, timeout_seconds=settings.redis_timeout_seconds)
+        chosen = CachedSessionStore(chosen, RedisTails(link, ttl_seconds=settings.cache_seconds))
+        rates = RedisMessageRates(link, LocalMessageRates())
+        checks["cache"] = Check(link.ping, required=False)
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         await chosen.open()
+        await rates.open()
         app.state.operations = operations
-        app.state.sessions = SessionsService(chosen, clock or SystemClock())
+        app.state.sessions = SessionsService(
+            chosen, clock or SystemClock(), Limits(settings.max_messages_per_minute, rates)
+        )
         try:
             yield
         finally:
+            await rates.close()
             await chosen.close()
 
     return build_app(
@@ -37,7 +54,7 @@ def create_app(settings: Settings, *, store: SessionStore | None = None, clock: 
         settings=settings,
         routers=[api_operations.routes, api.routes],
         lifespan=life,
-        checks={"store": Check(chosen.ping), **({"file": Check(operations.condition)} if operations.file else {})},
+        checks=checks,
     )
 
 

@@ -41,6 +41,7 @@ from kit.telemetry import current_trace_id
 from services.sessions import leases
 from services.sessions.edits import Edit, apply, merged
 from services.sessions.errors import TurnNotFound
+from services.sessions.limits import Limits
 from services.sessions.record import Current, Listing, Position, SessionRecord, Write
 from services.sessions.statuses import check_transition, require_writable
 from services.sessions.store import SessionStore
@@ -57,8 +58,8 @@ _SESSION_ID = TypeAdapter[str](SessionId)
 class SessionsService:
     """A user's principal acts on that user's sessions, a tenant-wide one on its tenant's."""
 
-    def __init__(self, store: SessionStore, clock: Clock) -> None:
-        self._store, self._clock = store, clock
+    def __init__(self, store: SessionStore, clock: Clock, limits: Limits | None = None) -> None:
+        self._store, self._clock, self._limits = store, clock, limits or Limits()
 
     async def create(self, principal: Principal, new: NewSession) -> Session:
         """Raises SessionExists."""
@@ -129,7 +130,8 @@ class SessionsService:
         )
 
     async def add_message(self, principal: Principal, session_id: str, new: NewMessage) -> Message:
-        """Allowed while somebody holds the lease: this is how an operator's note gets in."""
+        """Allowed while somebody holds the lease: this is how an operator's note gets in. Raises TooManyMessages."""
+        await self._limits.take_messages(principal, 1)
         write = await self._edit(principal, session_id, Edit(messages=[new], trace_id=_trace_id()))
         return write.messages[0]
 

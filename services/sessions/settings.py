@@ -31,6 +31,16 @@ class Settings(ServerSettings):
     postgres_statement_cache: int = Field(100, ge=0, le=1000)
     """Prepared statements kept per connection; 0 behind a pgbouncer in transaction mode."""
 
+    redis_url: SecretStr = SecretStr("")
+    """Where the ends of sessions are cached and message rates are shared between replicas; empty: neither.
+    For Postgres: SQLite on the same machine is quicker without."""
+    redis_timeout_seconds: float = Field(0.25, gt=0, le=10)
+    """How long a request waits for Redis, once; then nobody waits until Redis answers again."""
+    cache_seconds: int = Field(24 * 3600, ge=1, le=30 * 24 * 3600)
+    """How long the end of a session stays in Redis after its last change or reading into it."""
+    max_messages_per_minute: int = Field(600, ge=0, le=10**9)
+    """Messages that a user may store within any minute; 0: no limit."""
+
     @property
     def sqlite_path(self) -> Path | None:
         """Where the SQLite file is; None when sessions are kept in Postgres."""
