@@ -34,6 +34,14 @@ PROMISES: dict[str, list[str]] = {
         "tests/contract/stores/test_sessions_writers.py::test_a_writer_whose_lease_was_taken_over_is_refused",
         "tests/chaos/test_sessions_survive_kill.py::test_acknowledged_messages_survive_kill_9",
     ],
+    "ADK's sessions in Bureau: every event comes back exactly, is stored once, and whoever was overtaken is told": [
+        "tests/unit/sdk/test_adk_events.py::test_every_event_comes_back_exactly",
+        "tests/contract/adapters/test_adk_sessions.py"
+        "::test_an_append_whose_answer_was_lost_is_repeated_and_stored_once",
+        "tests/contract/adapters/test_adk_sessions.py::test_of_two_services_that_race_nothing_interleaves",
+        "tests/integration/adk/test_runner.py::test_a_runner_that_was_overtaken_is_told_and_nothing_interleaves",
+        "tests/e2e/test_adk_api_server.py::test_adks_api_server_keeps_its_sessions_in_bureau",
+    ],
     "A reader sees every message that was acknowledged before it asked, whatever becomes of the cache": [
         "tests/chaos/test_sessions_cache.py"
         "::test_nobody_is_shown_less_than_was_acknowledged_whatever_redis_does",

@@ -57,11 +57,11 @@ class SessionsClient:
         }  # fmt: skip
         return await self._call(SessionPage, "GET", "/sessions", params=params)
 
-    async def all(self, *, user_id: str | None = None) -> AsyncIterator[Session]:
-        """Every session, newest first, page by page."""
+    async def all(self, *, user_id: str | None = None, lifecycle: Lifecycle | None = None) -> AsyncIterator[Session]:
+        """Every session, newest first, page by page; the active ones unless said otherwise."""
         cursor = None
         while True:
-            page = await self.page(user_id=user_id, limit=200, cursor=cursor)
+            page = await self.page(user_id=user_id, lifecycle=lifecycle, limit=200, cursor=cursor)
             for session in page.sessions:
                 yield session
             if (cursor := page.next_cursor) is None:
