@@ -82,6 +82,8 @@ class NewMessage(Request):
     cost: Money | None = None
     trace_id: TraceId | None = None
     """Defaults to the trace of the request that adds the message."""
+    metadata: JsonObject = Field(default_factory=dict)
+    """The caller's own: kept as it is, shown to no model."""
 
 
 class Message(Answer):
@@ -97,6 +99,7 @@ class Message(Answer):
     output_tokens: int | None = None
     cost: float | None = None
     trace_id: str | None = None
+    metadata: JsonObject = {}
     timestamp: Timestamp
 
 
@@ -166,6 +169,10 @@ class Session(Answer):
     message_count: int
     version: int
     """Counts every change of the session from 1."""
+    branch: int = 0
+    """The branch that is written to; a rewind begins another one."""
+    forked_from: str | None = None
+    """The session that this one branched off."""
 
 
 class SessionCreated(Answer):
@@ -316,3 +323,50 @@ class Lease(Answer):
     """Grows with every new holder of this session's lease."""
     holder: str
     expires_at: Timestamp
+
+
+class ForkSession(Request):
+    """POST /sessions/{id}/fork: a new session of the same owner that shows this one's messages up to `at_seq`."""
+
+    at_seq: Annotated[int, Field(ge=0, le=2**53)] | None = None
+    """None: all of them."""
+    branch: Annotated[int, Field(ge=0, le=2**53)] | None = None
+    """Of which branch; None: the one that is written to. State and context are then as they were at that point."""
+    title: Annotated[str, StringConstraints(max_length=300), NoNul] | None = None
+    """None: the same."""
+    session_id: SessionId | None = None
+    """Chosen by the caller, or made by the service. An id that exists answers 409."""
+
+
+class SessionForked(Answer):
+    status: str = "forked"
+    session_id: str
+    forked_from: str
+    at_seq: int
+
+
+class RewindSession(Request):
+    """POST /sessions/{id}/rewind: goes back to the message `to_seq`. What came after it stays on a branch of its own."""
+
+    to_seq: Annotated[int, Field(ge=0, le=2**53)]
+    fencing_token: int | None = None
+    """Of the writer's lease; while somebody holds one, needed as for a turn."""
+
+
+class SessionRewound(Answer):
+    status: str = "rewound"
+    message_count: int
+    branch: int
+    version: int
+
+
+class Branch(Answer):
+    branch: int
+    message_count: int
+    left_at: Timestamp | None = None
+    """When a rewind left it; None for the one that is written to."""
+
+
+class BranchList(Answer):
+    branches: list[Branch]
+    """The latest first."""

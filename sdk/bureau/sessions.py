@@ -7,8 +7,10 @@ from bureau.http import Caller, segment
 from bureau_contracts.sessions import (
     AcquireLease,
     BackupMade,
+    BranchList,
     Context,
     Deleted,
+    ForkSession,
     HistoryPage,
     Lease,
     Lifecycle,
@@ -18,9 +20,14 @@ from bureau_contracts.sessions import (
     NewSession,
     NewTurn,
     RenewLease,
+    RewindSession,
+    Role,
+    SearchPage,
     Session,
     SessionCreated,
+    SessionForked,
     SessionPage,
+    SessionRewound,
     SessionStatus,
     SessionView,
     StateAnswer,
@@ -68,11 +75,25 @@ class SessionsClient:
                 return
 
     async def history(
-        self, session_id: str, *, before: int | None = None, after: int | None = None, limit: int | None = None
-    ) -> HistoryPage:
-        """Messages in order: the last ones, or those before or after a `seq`."""
-        params = {"before": before, "after": after, "limit": limit}
+        self, session_id: str, *, before: int | None = None, after: int | None = None, limit: int | None = None,
+        branch: int | None = None,
+    ) -> HistoryPage:  # fmt: skip
+        """Messages in order: the last ones, or those before or after a `seq`; of a branch that a rewind left, too."""
+        params = {"before": before, "after": after, "limit": limit, "branch": branch}
         return await self._call(HistoryPage, "GET", f"{_path(session_id)}/history", params=params)
+
+    async def fork(self, session_id: str, fork: ForkSession | None = None) -> SessionForked:
+        """A new session that shows this one's messages, up to `at_seq`."""
+        body = fork or ForkSession()
+        return await self._call(SessionForked, "POST", f"{_path(session_id)}/fork", body=body)
+
+    async def rewind(self, session_id: str, to_seq: int, *, fencing_token: int | None = None) -> SessionRewound:
+        """Back to the message `to_seq`; what came after it stays on a branch of its own."""
+        body = RewindSession(to_seq=to_seq, fencing_token=fencing_token)
+        return await self._call(SessionRewound, "POST", f"{_path(session_id)}/rewind", body=body)
+
+    async def branches(self, session_id: str) -> BranchList:
+        return await self._call(BranchList, "GET", f"{_path(session_id)}/branches")
 
     async def add_message(self, session_id: str, message: NewMessage) -> MessageAdded:
         return await self._call(MessageAdded, "POST", f"{_path(session_id)}/history", body=message)
@@ -118,6 +139,16 @@ class SessionsClient:
     async def release_lease(self, session_id: str, fencing_token: int) -> Deleted:
         params = {"fencing_token": fencing_token}
         return await self._call(Deleted, "DELETE", f"{_path(session_id)}/lease", params=params)
+
+    async def search(
+        self, text: str, *, user_id: str | None = None, session_id: str | None = None, role: Role | None = None,
+        limit: int | None = None, cursor: str | None = None,
+    ) -> SearchPage:  # fmt: skip
+        """Messages that hold all of the words, the latest first; "words in quotes" stand side by side."""
+        params = {
+            "q": text, "user_id": user_id, "session_id": session_id, "role": role, "limit": limit, "cursor": cursor,
+        }  # fmt: skip
+        return await self._call(SearchPage, "GET", "/sessions/search", params=params)
 
     async def back_up(self) -> BackupMade:
         """Copies the service's SQLite file beside it (scope `admin`). Conflict when sessions are in Postgres."""

@@ -111,10 +111,14 @@ async def get_history(
     before: Seq | None = None,
     after: Seq | None = None,
     limit: Limit = 50,
+    branch: Seq | None = None,
     fields: Fields = None,
 ) -> Response:
-    """Messages in order: the last ones, those before a `seq`, or those after one. `after=0` begins at the first."""
-    page = await sessions.history(principal, session_id, before=before, after=after, limit=limit)
+    """Messages in order: the last ones, those before a `seq`, or those after one. `after=0` begins at the first.
+
+    `branch` is one that a rewind left; without it the one that is written to.
+    """
+    page = await sessions.history(principal, session_id, before=before, after=after, limit=limit, branch=branch)
     return projected(page, "messages", Message, fields)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from bureau_contracts.sessions import Context, Invocation, Message, NewInvocation, NewMessage, SessionStatus
 from bureau_contracts.shapes import JsonObject
 from kit.ids import new_id
-from services.sessions.record import SessionRecord, Write
+from services.sessions.record import SessionRecord, Undo, Write
 from services.sessions.statuses import require_writable
 
 TEMPORARY = "temp:"
@@ -56,7 +56,18 @@ def apply(record: SessionRecord, edit: Edit, now: datetime) -> Write:
         context=record.context if edit.context is None else edit.context,
         invocation_count=record.invocation_count + len(invocations),
     )
-    return Write(after, messages, invocations)
+    return Write(after, messages, invocations, undo=_undo(record, edit, after.session.message_count))
+
+
+def _undo(record: SessionRecord, edit: Edit, message_count: int) -> Undo | None:
+    before = record.session.state
+    state = {
+        key: before.get(key)
+        for key, value in (edit.state or {}).items()
+        if before.get(key) != value and not key.startswith(TEMPORARY)
+    }
+    context = None if edit.context in (None, record.context) else record.context
+    return Undo(message_count, state, context) if state or context is not None else None
 
 
 def merged(state: JsonObject, changes: JsonObject) -> JsonObject:

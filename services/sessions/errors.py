@@ -1,7 +1,8 @@
 """What the sessions service refuses, by what happened.
 
 NotFound   404 ├── SessionNotFound     none within the caller's reach; another's is no different from none
-               └── TurnNotFound        the session has no such turn
+               ├── TurnNotFound        the session has no such turn
+               └── BranchNotFound      the session has no such branch
 Conflict   409 ├── SessionExists       a chosen id is taken
                ├── SessionArchived     it is kept, and read-only
                ├── IllegalTransition   this status cannot follow that one
@@ -10,13 +11,14 @@ Conflict   409 ├── SessionExists       a chosen id is taken
                ├── LeaseLost           the lease expired, was released or taken over
                ├── StaleWriter         a turn by somebody who is not the writer (any more)
                └── VersionConflict     a turn made from a version that is not the present one
+Invalid    422 └── NoSuchMessage       a step back, or aside, to a message that is not there
 TooMany    429 └── TooManyMessages     the user's messages of the last minute; says until when
 """
 
 from datetime import timedelta
 
 from bureau_contracts.sessions import SessionStatus
-from kit.errors import Conflict, NotFound, TooMany
+from kit.errors import Conflict, Invalid, NotFound, TooMany
 
 
 class SessionNotFound(NotFound):
@@ -31,6 +33,20 @@ class TurnNotFound(NotFound):
 
     def __init__(self, turn_id: str) -> None:
         super().__init__(f"the session has no turn {turn_id}")
+
+
+class BranchNotFound(NotFound):
+    code = "branch_not_found"
+
+    def __init__(self, branch: int) -> None:
+        super().__init__(f"the session has no branch {branch}")
+
+
+class NoSuchMessage(Invalid):
+    code = "no_such_message"
+
+    def __init__(self, seq: int, message_count: int) -> None:
+        super().__init__(f"there is no message {seq}: the branch has {message_count}")
 
 
 class SessionExists(Conflict):

@@ -6,7 +6,18 @@ from datetime import datetime
 from functools import partial
 
 from bureau_contracts.sessions import Context, Invocation, Lease, Lifecycle, Message, Session, SessionStatus, TurnStored
+from bureau_contracts.shapes import JsonObject
 from kit.ids import new_id
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Messages that a session shows and does not write to: of a branch, up to this one, from where the segment before
+    ends."""
+
+    session_id: str
+    branch: int
+    last_seq: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +34,33 @@ class SessionRecord:
     incarnation: str = field(default_factory=partial(new_id, "life"), compare=False)
     """Another one for every session that is created, also under the id of one that was purged; greater ones are later.
     "" when the session is older than this number."""
+    lineage: tuple[Segment, ...] = ()
+    """What the session shows before its own branch, in order. Empty when it was never forked nor rewound."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftBranch:
+    """What a session showed until a rewind."""
+
+    branch: int
+    lineage: tuple[Segment, ...]
+    message_count: int
+    left_at: datetime
+    state: JsonObject
+    context: Context
+    """Both as they were when it was left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """What a change of state and context replaced, so that a step back can bring it back."""
+
+    at_seq: int
+    """The message count after the change."""
+    state: JsonObject
+    """The values that changed keys had; None where there was none."""
+    context: Context | None
+    """None when the context did not change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +81,10 @@ class Current:
     record: SessionRecord
     turn: StoredTurn | None = None
     """The turn that the change is about, when it is stored already."""
+    undos: Sequence[Undo] = ()
+    """Those that were asked for, the newest first."""
+    left: LeftBranch | None = None
+    """The branch that was asked for, when it is one that was left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +96,11 @@ class Write:
     messages: Sequence[Message] = ()
     invocations: Sequence[Invocation] = ()
     turn: StoredTurn | None = None
+    undo: Undo | None = None
+    left: LeftBranch | None = None
+    """The branch that the session shows no longer."""
+    created: SessionRecord | None = None
+    """Another session that begins with this change. Raises SessionExists when its id is taken."""
 
 
 @dataclass(frozen=True, slots=True)

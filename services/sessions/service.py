@@ -111,9 +111,16 @@ class SessionsService:
         )
 
     async def history(
-        self, principal: Principal, session_id: str, *, before: int | None, after: int | None, limit: int
+        self,
+        principal: Principal,
+        session_id: str,
+        *,
+        before: int | None,
+        after: int | None,
+        limit: int,
+        branch: int | None = None,
     ) -> HistoryPage:
-        """With `after` the messages that follow it, else the last ones (before `before`)."""
+        """With `after` the messages that follow it, else the last ones (before `before`). Raises BranchNotFound."""
         count, messages = await self._store.history(
             principal.reach(),
             session_id,
@@ -121,6 +128,7 @@ class SessionsService:
             before=BEYOND_EVERY_SEQ if before is None else before,
             limit=limit,
             newest=after is None,
+            branch=branch,
         )
         if not messages:
             return HistoryPage(messages=[])

@@ -7,7 +7,7 @@ from services.sessions.record import Listing, Position
 
 LISTED_COLUMNS = """
     SELECT s.tenant, s.session_id, s.user_id, title, status, s.lifecycle, autonomy_level, created_at, updated_at,
-           s.last_activity, message_count, version, metadata, state"""
+           s.last_activity, message_count, version, metadata, state, s.branch, forked_from"""
 
 LISTED = LISTED_COLUMNS + " FROM sessions.sessions AS s"
 
@@ -18,7 +18,7 @@ LISTED_BY_AGENT = (
 SESSION = """
     SELECT tenant, session_id, user_id, title, status, lifecycle, autonomy_level, created_at, updated_at,
            last_activity, message_count, invocation_count, version, last_fencing_token, lease_holder,
-           lease_expires_at, metadata, state, context, incarnation, revision
+           lease_expires_at, metadata, state, context, incarnation, branch, lineage, forked_from, revision
     FROM sessions.sessions
     WHERE tenant = $1 AND session_id = $2 AND ($3::text IS NULL OR user_id = $3)"""
 
@@ -26,10 +26,14 @@ LOCK_SESSION = SESSION + " FOR UPDATE"
 
 INSERT_SESSION = """
     INSERT INTO sessions.sessions (
-        tenant, session_id, user_id, created_at, incarnation, title, status, lifecycle, autonomy_level, updated_at,
-        last_activity, message_count, invocation_count, version, last_fencing_token, lease_holder,
-        lease_expires_at, metadata, state, context)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)"""
+        tenant, session_id, user_id, created_at, incarnation, forked_from, title, status, lifecycle, autonomy_level,
+        updated_at, last_activity, message_count, invocation_count, version, last_fencing_token, lease_holder,
+        lease_expires_at, metadata, state, context, lineage, branch, first_branch)
+    SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
+           $23, first_branch.number, first_branch.number
+    -- Of an id that was another session's, some of whose messages a fork still shows; 0 nearly always.
+    FROM (SELECT greatest($22, coalesce(max(branch) + 1, 0)) AS number FROM sessions.messages
+          WHERE tenant = $1 AND session_id = $2) AS first_branch"""
 
 # All of a change in one statement: one round trip, whole or not at all. `revision` is the guard: when somebody else
 # changed the session since it was read, nothing is updated and so nothing is inserted.
@@ -38,32 +42,37 @@ WRITE = """
         UPDATE sessions.sessions SET
             title = $1, status = $2, lifecycle = $3, autonomy_level = $4, updated_at = $5, last_activity = $6,
             message_count = $7, invocation_count = $8, version = $9, last_fencing_token = $10, lease_holder = $11,
-            lease_expires_at = $12, metadata = $13, state = $14, context = $15, revision = nextval('sessions.revisions')
-        WHERE tenant = $16 AND session_id = $17 AND revision = $18
+            lease_expires_at = $12, metadata = $13, state = $14, context = $15, branch = $16, lineage = $17,
+            revision = nextval('sessions.revisions')
+        WHERE tenant = $18 AND session_id = $19 AND revision = $20
         RETURNING session_id),
     messages AS (
         INSERT INTO sessions.messages (
-            tenant, session_id, seq, message_id, role, agent, content, tool_calls, tool_results, input_tokens,
-            output_tokens, cost, trace_id, created_at)
+            tenant, session_id, branch, seq, message_id, role, agent, content, tool_calls, tool_results, input_tokens,
+            output_tokens, cost, trace_id, created_at, metadata)
         SELECT new.* FROM session, unnest(
-            $19::text[], $20::text[], $21::bigint[], $22::text[], $23::text[], $24::text[], $25::json[],
-            $26::json[], $27::json[], $28::bigint[], $29::bigint[], $30::double precision[], $31::text[],
-            $32::timestamptz[]) AS new),
+            $21::text[], $22::text[], $23::bigint[], $24::bigint[], $25::text[], $26::text[], $27::text[],
+            $28::json[], $29::json[], $30::json[], $31::bigint[], $32::bigint[], $33::double precision[], $34::text[],
+            $35::timestamptz[], $36::json[]) AS new),
     invocations AS (
         INSERT INTO sessions.invocations (
             tenant, session_id, number, agent_name, query, response, success, error_message, duration_ms, input_tokens,
             output_tokens, cost, trace_id, created_at)
         SELECT new.* FROM session, unnest(
-            $33::text[], $34::text[], $35::bigint[], $36::text[], $37::text[], $38::text[], $39::boolean[],
-            $40::text[], $41::double precision[], $42::bigint[], $43::bigint[], $44::double precision[], $45::text[],
-            $46::timestamptz[]) AS new),
+            $37::text[], $38::text[], $39::bigint[], $40::text[], $41::text[], $42::text[], $43::boolean[],
+            $44::text[], $45::double precision[], $46::bigint[], $47::bigint[], $48::double precision[], $49::text[],
+            $50::timestamptz[]) AS new),
     turns AS (
         INSERT INTO sessions.turns (tenant, session_id, turn_id, digest, answer, created_at)
         SELECT new.* FROM session, unnest(
-            $47::text[], $48::text[], $49::text[], $50::text[], $51::json[], $52::timestamptz[]) AS new)
+            $51::text[], $52::text[], $53::text[], $54::text[], $55::json[], $56::timestamptz[]) AS new),
+    undos AS (
+        INSERT INTO sessions.undos (tenant, session_id, branch, at_seq, state, context)
+        SELECT new.* FROM session, unnest(
+            $57::text[], $58::text[], $59::bigint[], $60::bigint[], $61::json[], $62::json[]) AS new)
     SELECT count(*) FROM session"""
 
-MESSAGE_COLUMNS, INVOCATION_COLUMNS, TURN_COLUMNS = 14, 14, 6
+MESSAGE_COLUMNS, INVOCATION_COLUMNS, TURN_COLUMNS, UNDO_COLUMNS = 16, 14, 6, 6
 
 DELETE_SESSION = """
     DELETE FROM sessions.sessions
@@ -72,9 +81,30 @@ DELETE_SESSION = """
 
 MESSAGES = """
     SELECT seq, message_id, role, agent, content, tool_calls, tool_results, input_tokens, output_tokens, cost,
-           trace_id, created_at
+           trace_id, created_at, metadata
     FROM sessions.messages
-    WHERE tenant = $1 AND session_id = $2 AND seq > $3 AND seq < $4"""
+    WHERE tenant = $1 AND session_id = $2 AND branch = $3 AND seq > $4 AND seq < $5"""
+
+UNDOS = """
+    SELECT at_seq, state, context FROM sessions.undos
+    WHERE tenant = $1 AND session_id = $2 AND branch = $3 AND at_seq > $4 AND at_seq <= $5 ORDER BY number DESC"""
+
+INSERT_LEFT = """
+    INSERT INTO sessions.branches (tenant, session_id, branch, lineage, message_count, left_at, state, context)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"""
+
+LEFT = """
+    SELECT branch, lineage, message_count, left_at, state, context FROM sessions.branches
+    WHERE tenant = $1 AND session_id = $2 ORDER BY branch"""
+
+INSERT_SHOWN = """
+    INSERT INTO sessions.shown (tenant, session_id, branch, last_seq, shown_by) VALUES ($1, $2, $3, $4, $5)"""
+
+INHERIT_AGENTS = """
+    INSERT INTO sessions.session_agents (tenant, session_id, agent, user_id, lifecycle, last_activity)
+    SELECT n.tenant, n.session_id, a.agent, n.user_id, n.lifecycle, n.last_activity
+    FROM sessions.session_agents AS a JOIN sessions.sessions AS n ON n.tenant = a.tenant AND n.session_id = $1
+    WHERE a.tenant = $2 AND a.session_id = $3"""
 
 LAST_INVOCATIONS = """
     SELECT agent_name, query, response, success, error_message, duration_ms, input_tokens, output_tokens, cost,

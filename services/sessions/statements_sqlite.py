@@ -7,7 +7,8 @@ from services.sessions.record import Listing, Position
 
 LISTED_COLUMNS = """
     SELECT sessions.tenant, sessions.session_id, sessions.user_id, title, status, sessions.lifecycle, autonomy_level,
-           created_at, updated_at, sessions.last_activity, message_count, version, metadata, state"""
+           created_at, updated_at, sessions.last_activity, message_count, version, metadata, state,
+           sessions.branch, forked_from"""
 
 LISTED = LISTED_COLUMNS + " FROM sessions"
 
@@ -17,22 +18,25 @@ LISTED_BY_AGENT = LISTED_COLUMNS + " FROM session_agents CROSS JOIN sessions USI
 SESSION = """
     SELECT tenant, session_id, user_id, title, status, lifecycle, autonomy_level, created_at, updated_at,
            last_activity, message_count, invocation_count, version, last_fencing_token, lease_holder,
-           lease_expires_at, metadata, state, context, incarnation
+           lease_expires_at, metadata, state, context, incarnation, branch, lineage, forked_from
     FROM sessions
     WHERE tenant = :tenant AND session_id = :session_id AND (:user IS NULL OR user_id = :user)"""
 
 INSERT_SESSION = """
     INSERT INTO sessions (
-        tenant, session_id, user_id, created_at, incarnation, title, status, lifecycle, autonomy_level, updated_at,
-        last_activity, message_count, invocation_count, version, last_fencing_token, lease_holder,
-        lease_expires_at, metadata, state, context)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+        tenant, session_id, user_id, created_at, incarnation, forked_from, title, status, lifecycle, autonomy_level,
+        updated_at, last_activity, message_count, invocation_count, version, last_fencing_token, lease_holder,
+        lease_expires_at, metadata, state, context, branch, lineage, first_branch)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+
+# Of an id that was another session's, some of whose messages a fork still shows; 0 nearly always.
+FIRST_BRANCH = "SELECT coalesce(max(branch) + 1, 0) FROM messages WHERE tenant = ? AND session_id = ?"
 
 UPDATE_SESSION = """
     UPDATE sessions SET
         title = ?, status = ?, lifecycle = ?, autonomy_level = ?, updated_at = ?, last_activity = ?,
         message_count = ?, invocation_count = ?, version = ?, last_fencing_token = ?, lease_holder = ?,
-        lease_expires_at = ?, metadata = ?, state = ?, context = ?
+        lease_expires_at = ?, metadata = ?, state = ?, context = ?, branch = ?, lineage = ?
     WHERE tenant = ? AND session_id = ?"""
 
 DELETE_SESSION = """
@@ -41,15 +45,37 @@ DELETE_SESSION = """
 
 INSERT_MESSAGE = """
     INSERT INTO messages (
-        tenant, session_id, seq, message_id, role, agent, content, tool_calls, tool_results, input_tokens,
-        output_tokens, cost, trace_id, created_at)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+        tenant, session_id, branch, seq, message_id, role, agent, content, tool_calls, tool_results, input_tokens,
+        output_tokens, cost, trace_id, created_at, metadata)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 
 MESSAGES = """
     SELECT seq, message_id, role, agent, content, tool_calls, tool_results, input_tokens, output_tokens, cost,
-           trace_id, created_at
+           trace_id, created_at, metadata
     FROM messages
-    WHERE tenant = :tenant AND session_id = :session_id AND seq > :after AND seq < :before"""
+    WHERE tenant = ? AND session_id = ? AND branch = ? AND seq > ? AND seq < ?"""
+
+INSERT_UNDO = "INSERT INTO undos (tenant, session_id, branch, at_seq, state, context) VALUES (?, ?, ?, ?, ?, ?)"
+
+UNDOS = """
+    SELECT at_seq, state, context FROM undos
+    WHERE tenant = ? AND session_id = ? AND branch = ? AND at_seq > ? AND at_seq <= ? ORDER BY number DESC"""
+
+INSERT_LEFT = """
+    INSERT INTO branches (tenant, session_id, branch, lineage, message_count, left_at, state, context)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
+
+LEFT = """
+    SELECT branch, lineage, message_count, left_at, state, context FROM branches
+    WHERE tenant = ? AND session_id = ? ORDER BY branch"""
+
+INSERT_SHOWN = "INSERT INTO shown (tenant, session_id, branch, last_seq, shown_by) VALUES (?, ?, ?, ?, ?)"
+
+INHERIT_AGENTS = """
+    INSERT INTO session_agents (tenant, session_id, agent, user_id, lifecycle, last_activity)
+    SELECT n.tenant, n.session_id, a.agent, n.user_id, n.lifecycle, n.last_activity
+    FROM session_agents AS a JOIN sessions AS n ON n.tenant = a.tenant AND n.session_id = ?
+    WHERE a.tenant = ? AND a.session_id = ?"""
 
 INSERT_INVOCATION = """
     INSERT INTO invocations (

@@ -5,7 +5,7 @@ from typing import Protocol, TypeVar
 
 from bureau_contracts.sessions import Invocation, Message, Session
 from kit.identity import Reach
-from services.sessions.record import Current, Listing, Position, SessionRecord, StoredTurn, Write
+from services.sessions.record import Current, LeftBranch, Listing, Position, SessionRecord, StoredTurn, Write
 
 T = TypeVar("T")
 
@@ -36,14 +36,24 @@ class SessionStore(Protocol):
     async def create(self, record: SessionRecord) -> None:
         """Raises SessionExists when the session's tenant has one of that id. Other tenants' ids do not matter."""
 
-    async def change(self, reach: Reach, session_id: str, decide: Decide[T], *, turn_id: str | None = None) -> T:
+    async def change(
+        self,
+        reach: Reach,
+        session_id: str,
+        decide: Decide[T],
+        *,
+        turn_id: str | None = None,
+        branch: int | None = None,
+        undos_after: int | None = None,
+    ) -> T:
         """Locks the session, asks `decide`, writes what it says, and returns its answer.
 
-        With `turn_id`, `decide` is also shown that turn when it is stored already.
+        With `turn_id`, `decide` is also shown that turn when it is stored already; with `branch` that branch, which is
+        BranchNotFound when there is none; with `undos_after` the undos beyond that message, of what the branch shows.
         """
 
     async def purge(self, reach: Reach, session_id: str) -> None:
-        """Erases the session and everything in it."""
+        """Erases the session and everything in it, but the messages that another session shows: those go with it."""
 
     async def get(self, reach: Reach, session_id: str) -> SessionRecord: ...
 
@@ -55,13 +65,24 @@ class SessionStore(Protocol):
         """The session with its last messages and invocations, oldest first, all as of one moment."""
 
     async def history(
-        self, reach: Reach, session_id: str, *, after: int, before: int, limit: int, newest: bool
+        self,
+        reach: Reach,
+        session_id: str,
+        *,
+        after: int,
+        before: int,
+        limit: int,
+        newest: bool,
+        branch: int | None = None,
     ) -> tuple[int, list[Message]]:
-        """The session's message count, and messages with after < seq < before, oldest first.
+        """The session's message count, and messages with after < seq < before, oldest first; of `branch` if given.
 
         When there are more than `limit`, these are the first of them, or with `newest` the last. As quick for a long
-        session as for a short one.
+        session as for a short one. Raises BranchNotFound.
         """
+
+    async def branches(self, reach: Reach, session_id: str) -> tuple[SessionRecord, list[LeftBranch]]:
+        """The session, and what it showed until it was rewound, in that order."""
 
     async def page(self, reach: Reach, listing: Listing, *, after: Position | None, limit: int) -> list[Session]:
         """Sessions by last activity, newest first, from behind `after`. As quick for many sessions as for few, whatever

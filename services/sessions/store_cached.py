@@ -13,9 +13,9 @@ from typing import TypeVar
 from bureau_contracts.sessions import Invocation, Message, Session
 from kit.identity import Reach
 from kit.tasks import together
-from services.sessions.record import Current, Listing, Position, SessionRecord, StoredTurn, Write
+from services.sessions.record import Current, LeftBranch, Listing, Position, SessionRecord, StoredTurn, Write
 from services.sessions.store import Decide, SessionStore, T
-from services.sessions.tails import KEPT, Place, Tail, Tails, is_whole, stamp_of
+from services.sessions.tails import KEPT, Place, Tail, Tails, stamp_of, tail_of
 
 CLAIM_LOOKS, CLAIM_LOOK_SECONDS = 5, 0.01
 """How often, and how far apart, one looks whether another process has read the session into the cache."""
@@ -35,6 +35,8 @@ class _End:
 class CachedSessionStore:
     def __init__(self, store: SessionStore, tails: Tails) -> None:
         self._store, self._tails = store, tails
+        self.behind = store
+        """What else reads where the messages are kept asks this one."""
         self._reading: dict[tuple[Place, str], asyncio.Future[_End | None]] = {}
 
     async def open(self) -> None:
@@ -51,7 +53,16 @@ class CachedSessionStore:
     async def create(self, record: SessionRecord) -> None:
         await self._store.create(record)
 
-    async def change(self, reach: Reach, session_id: str, decide: Decide[T], *, turn_id: str | None = None) -> T:
+    async def change(
+        self,
+        reach: Reach,
+        session_id: str,
+        decide: Decide[T],
+        *,
+        turn_id: str | None = None,
+        branch: int | None = None,
+        undos_after: int | None = None,
+    ) -> T:
         made: list[tuple[SessionRecord, Write]] = []
 
         def watched(current: Current) -> tuple[T, Write | None]:
@@ -59,7 +70,9 @@ class CachedSessionStore:
             made[:] = [] if write is None else [(current.record, write)]  # the last try is the one that counts
             return answer, write
 
-        answer = await self._store.change(reach, session_id, watched, turn_id=turn_id)
+        answer = await self._store.change(
+            reach, session_id, watched, turn_id=turn_id, branch=branch, undos_after=undos_after
+        )
         for before, write in made:
             await self._extend(before, write)
         return answer
@@ -79,19 +92,32 @@ class CachedSessionStore:
     ) -> tuple[SessionRecord, list[Message], list[Invocation]]:
         if messages > KEPT or invocations > KEPT:
             return await self._store.view(reach, session_id, messages=messages, invocations=invocations)
-        end = await self._end(reach, session_id)
+        end = await self._end(reach, session_id, messages=messages, invocations=invocations)
         return end.record, _last(end.tail.messages, messages), _last(end.tail.invocations, invocations)
 
     async def history(
-        self, reach: Reach, session_id: str, *, after: int, before: int, limit: int, newest: bool
+        self,
+        reach: Reach,
+        session_id: str,
+        *,
+        after: int,
+        before: int,
+        limit: int,
+        newest: bool,
+        branch: int | None = None,
     ) -> tuple[int, list[Message]]:
-        if limit <= KEPT and (before > FAR if newest else after > 0):
-            end = await self._end(reach, session_id)
+        if branch is None and limit <= KEPT and (before > FAR if newest else after > 0):
+            end = await self._end(reach, session_id, messages=limit if newest else KEPT, invocations=0)
             count, kept = end.record.session.message_count, end.tail.messages
             between = [message for message in kept if after < message.seq < before]
             if after >= count - len(kept) or (newest and len(between) >= limit):
                 return count, _last(between, limit) if newest else between[:limit]
-        return await self._store.history(reach, session_id, after=after, before=before, limit=limit, newest=newest)
+        return await self._store.history(
+            reach, session_id, after=after, before=before, limit=limit, newest=newest, branch=branch
+        )
+
+    async def branches(self, reach: Reach, session_id: str) -> tuple[SessionRecord, list[LeftBranch]]:
+        return await self._store.branches(reach, session_id)
 
     async def page(self, reach: Reach, listing: Listing, *, after: Position | None, limit: int) -> list[Session]:
         return await self._store.page(reach, listing, after=after, limit=limit)
@@ -103,15 +129,16 @@ class CachedSessionStore:
             place = Place(session.tenant, session.session_id)
             await self._tails.extend(place, before if _grew(before, write) else None, added)
 
-    async def _end(self, reach: Reach, session_id: str) -> _End:
-        """The record as it is now, and the tail that belongs to it."""
+    async def _end(self, reach: Reach, session_id: str, *, messages: int, invocations: int) -> _End:
+        """The record as it is now, and at least so much of the tail that belongs to it."""
         place = Place(reach.tenant, session_id)
-        tail, record = await together(self._tails.find(place), self._store.get(reach, session_id))
-        if not record.incarnation or (tail is not None and tail.too_large and tail.stamp == stamp_of(record)):
-            return await self._read(reach, place)
-        if tail is not None and is_whole(tail, record):
-            return _End(record, tail)
-        return await self._read_once(reach, place, record)
+        kept, record = await together(self._tails.find(place), self._store.get(reach, session_id))
+        if kept is not None:
+            if tail := tail_of(kept, record, messages=messages, invocations=invocations):
+                return _End(record, tail)
+            if kept.too_large and kept.stamp == stamp_of(record):
+                return await self._read(reach, place)
+        return await (self._read_once(reach, place, record) if record.incarnation else self._read(reach, place))
 
     async def _read_once(self, reach: Reach, place: Place, record: SessionRecord) -> _End:
         """Those who miss the same tail at the same time read it once."""
@@ -142,8 +169,8 @@ class CachedSessionStore:
             if await self._tails.claim(place):
                 break
             await asyncio.sleep(CLAIM_LOOK_SECONDS)
-            tail = await self._tails.find(place)
-            if tail is not None and is_whole(tail, record):
+            kept = await self._tails.find(place)
+            if kept is not None and (tail := tail_of(kept, record, messages=KEPT, invocations=KEPT)):
                 return _End(record, tail)
         end = await self._read(reach, place)
         await self._tails.keep(place, end.tail)
@@ -160,7 +187,10 @@ def _last(things: Sequence[K], count: int) -> list[K]:
 
 def _grew(before: SessionRecord, write: Write) -> bool:
     """Whether the session shows what it showed, and then what was written; a step back in it does not."""
-    after = write.record
-    return after.session.message_count == before.session.message_count + len(
-        write.messages
-    ) and after.invocation_count == before.invocation_count + len(write.invocations)
+    session, after = before.session, write.record.session
+    messages, invocations = len(write.messages), len(write.invocations)
+    return (
+        after.branch == session.branch
+        and after.message_count == session.message_count + messages
+        and write.record.invocation_count == before.invocation_count + invocations
+    )

@@ -1,13 +1,17 @@
 """The sessions' store in memory: a real one, for tests. It remembers as long as it lives."""
 
-from dataclasses import dataclass, field
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeVar
 
 from bureau_contracts.sessions import Invocation, Message, Session
 from kit.identity import Reach
-from services.sessions.errors import SessionExists, SessionNotFound
-from services.sessions.record import Current, Listing, Position, SessionRecord, StoredTurn, Write
+from services.sessions.branches import Shown, shown_by
+from services.sessions.errors import BranchNotFound, SessionExists, SessionNotFound
+from services.sessions.record import Current, LeftBranch, Listing, Position, SessionRecord, StoredTurn, Undo, Write
 from services.sessions.store import Decide, T
 
 K = TypeVar("K")
@@ -16,16 +20,27 @@ K = TypeVar("K")
 @dataclass
 class _Kept:
     record: SessionRecord
-    messages: list[Message] = field(default_factory=list)
     invocations: list[Invocation] = field(default_factory=list)
     turns: dict[str, StoredTurn] = field(default_factory=dict)
+    left: dict[int, LeftBranch] = field(default_factory=dict)
+    inherited_agents: set[str | None] = field(default_factory=set)
+    """Of the session that it was forked from."""
+
+    @property
+    def first_branch(self) -> int:
+        return min([self.record.session.branch, *self.left])
 
     def remember(self, write: Write) -> None:
         self.record = write.record
-        self.messages.extend(write.messages)
         self.invocations.extend(write.invocations)
         if write.turn is not None:
             self.turns[write.turn.turn_id] = write.turn
+        if write.left is not None:
+            self.left[write.left.branch] = write.left
+
+
+_Place = tuple[str, str, int]
+"""Tenant, session and branch."""
 
 
 class MemorySessionStore:
@@ -33,6 +48,9 @@ class MemorySessionStore:
 
     def __init__(self) -> None:
         self._kept: dict[tuple[str, str], _Kept] = {}
+        self._messages: defaultdict[_Place, list[Message]] = defaultdict(list)
+        self._undos: defaultdict[_Place, list[Undo]] = defaultdict(list)
+        """The newest last."""
 
     async def open(self) -> None:
         pass
@@ -47,18 +65,41 @@ class MemorySessionStore:
         key = (record.session.tenant, record.session.session_id)
         if key in self._kept:
             raise SessionExists(record.session.session_id)
-        self._kept[key] = _Kept(record)
+        self._kept[key] = _Kept(self._on_a_free_branch(record))
 
-    async def change(self, reach: Reach, session_id: str, decide: Decide[T], *, turn_id: str | None = None) -> T:
+    async def change(
+        self,
+        reach: Reach,
+        session_id: str,
+        decide: Decide[T],
+        *,
+        turn_id: str | None = None,
+        branch: int | None = None,
+        undos_after: int | None = None,
+    ) -> T:
         kept = self._find(reach, session_id)
-        answer, write = decide(Current(kept.record, kept.turns.get(turn_id or "")))
+        left = _left(kept, branch)
+        undos = [] if undos_after is None else self._undone(reach.tenant, shown_by(kept.record, left), undos_after)
+        answer, write = decide(Current(kept.record, kept.turns.get(turn_id or ""), undos, left))
         if write is not None:
+            if write.created is not None:
+                await self.create(write.created)
+                created = write.created.session
+                self._kept[created.tenant, created.session_id].inherited_agents = self._agents(kept)
             kept.remember(write)
+            session = write.record.session
+            place = (session.tenant, session.session_id, session.branch)
+            self._messages[place].extend(write.messages)
+            self._undos[place].extend([write.undo] if write.undo else [])
         return answer
 
     async def purge(self, reach: Reach, session_id: str) -> None:
         self._find(reach, session_id)
         del self._kept[reach.tenant, session_id]
+        for place in [place for place in self._messages.keys() | self._undos.keys() if place[0] == reach.tenant]:
+            last = self._last_seq_shown(place)
+            self._messages[place] = [message for message in self._messages[place] if message.seq <= last]
+            self._undos[place] = [undo for undo in self._undos[place] if undo.at_seq <= last]
 
     async def get(self, reach: Reach, session_id: str) -> SessionRecord:
         return self._find(reach, session_id).record
@@ -70,14 +111,28 @@ class MemorySessionStore:
         self, reach: Reach, session_id: str, *, messages: int, invocations: int
     ) -> tuple[SessionRecord, list[Message], list[Invocation]]:
         kept = self._find(reach, session_id)
-        return kept.record, _last(kept.messages, messages), _last(kept.invocations, invocations)
+        last = _last(self._shown(reach.tenant, shown_by(kept.record)), messages)
+        return kept.record, last, _last(kept.invocations, invocations)
 
     async def history(
-        self, reach: Reach, session_id: str, *, after: int, before: int, limit: int, newest: bool
+        self,
+        reach: Reach,
+        session_id: str,
+        *,
+        after: int,
+        before: int,
+        limit: int,
+        newest: bool,
+        branch: int | None = None,
     ) -> tuple[int, list[Message]]:
         kept = self._find(reach, session_id)
-        between = [message for message in kept.messages if after < message.seq < before]
-        return len(kept.messages), _last(between, limit) if newest else between[:limit]
+        shown = shown_by(kept.record, _left(kept, branch))
+        between = [message for message in self._shown(reach.tenant, shown) if after < message.seq < before]
+        return shown.message_count, _last(between, limit) if newest else between[:limit]
+
+    async def branches(self, reach: Reach, session_id: str) -> tuple[SessionRecord, list[LeftBranch]]:
+        kept = self._find(reach, session_id)
+        return kept.record, list(kept.left.values())
 
     async def page(self, reach: Reach, listing: Listing, *, after: Position | None, limit: int) -> list[Session]:
         found = [
@@ -85,10 +140,80 @@ class MemorySessionStore:
             for kept in self._kept.values()
             if (session := kept.record.session).tenant == reach.tenant
             and reach.user in (None, session.user_id)
-            and _listed(kept, listing)
+            and self._listed(kept, listing)
             and (after is None or _position(session) < (after.last_activity, after.session_id))
         ]
         return sorted(found, key=_position, reverse=True)[:limit]
+
+    def shown(self) -> Iterator[tuple[Session, list[Message]]]:
+        """Every session, of whomever, with the messages that it shows."""
+        for kept in self._kept.values():
+            session = kept.record.session
+            yield session, self._shown(session.tenant, shown_by(kept.record))
+
+    def _shown(self, tenant: str, shown: Shown) -> list[Message]:
+        return [
+            message
+            for stretch in shown.stretches(0, shown.message_count + 1)
+            for message in self._messages[tenant, stretch.session_id, stretch.branch]
+            if stretch.after < message.seq < stretch.before
+        ]
+
+    def _undone(self, tenant: str, shown: Shown, after: int) -> list[Undo]:
+        return [
+            undo
+            for segment in reversed(shown.segments())
+            for undo in reversed(self._undos[tenant, segment.session_id, segment.branch])
+            if after < undo.at_seq <= segment.last_seq
+        ]
+
+    def _last_seq_shown(self, place: _Place) -> float:
+        """How far any session shows this branch; -1 when none does."""
+        tenant, session_id, branch = place
+        last = -1.0
+        for kept in self._kept.values():
+            session = kept.record.session
+            if session.tenant != tenant:
+                continue
+            if session.session_id == session_id and branch >= kept.first_branch:
+                return math.inf
+            lineages = [kept.record.lineage, *(left.lineage for left in kept.left.values())]
+            segments = [segment for lineage in lineages for segment in lineage]
+            shown = [each.last_seq for each in segments if (each.session_id, each.branch) == (session_id, branch)]
+            last = max([last, *shown])
+        return last
+
+    def _on_a_free_branch(self, record: SessionRecord) -> SessionRecord:
+        """As messages of an earlier session of this id may still be shown by a fork of it."""
+        session = record.session
+        taken = [
+            branch
+            for (tenant, session_id, branch), messages in self._messages.items()
+            if (tenant, session_id) == (session.tenant, session.session_id) and messages
+        ]
+        branch = max(taken, default=-1) + 1
+        return replace(record, session=session.model_copy(update={"branch": branch})) if branch else record
+
+    def _listed(self, kept: _Kept, listing: Listing) -> bool:
+        session, agent = kept.record.session, listing.agent
+        return (
+            session.lifecycle is listing.lifecycle
+            and listing.status in (None, session.status)
+            and (listing.since is None or listing.since <= session.last_activity)
+            and (listing.until is None or session.last_activity < listing.until)
+            and (agent is None or agent in self._agents(kept))
+        )
+
+    def _agents(self, kept: _Kept) -> set[str | None]:
+        """Of all branches: whoever took part did, also when one went back since."""
+        session = kept.record.session
+        own = [
+            message.agent
+            for (tenant, session_id, _), messages in self._messages.items()
+            if (tenant, session_id) == (session.tenant, session.session_id)
+            for message in messages
+        ]
+        return {*own, *kept.inherited_agents, *(invocation.agent_name for invocation in kept.invocations)}
 
     def _find(self, reach: Reach, session_id: str) -> _Kept:
         kept = self._kept.get((reach.tenant, session_id))
@@ -97,19 +222,13 @@ class MemorySessionStore:
         return kept
 
 
-def _listed(kept: _Kept, listing: Listing) -> bool:
-    session, agent = kept.record.session, listing.agent
-    return (
-        session.lifecycle is listing.lifecycle
-        and listing.status in (None, session.status)
-        and (listing.since is None or listing.since <= session.last_activity)
-        and (listing.until is None or session.last_activity < listing.until)
-        and (
-            agent is None
-            or any(message.agent == agent for message in kept.messages)
-            or any(invocation.agent_name == agent for invocation in kept.invocations)
-        )
-    )
+def _left(kept: _Kept, branch: int | None) -> LeftBranch | None:
+    """None for the branch that is written to. Raises BranchNotFound."""
+    if branch in (None, kept.record.session.branch):
+        return None
+    if branch not in kept.left:
+        raise BranchNotFound(branch or 0)
+    return kept.left[branch or 0]
 
 
 def _position(session: Session) -> tuple[datetime, str]:

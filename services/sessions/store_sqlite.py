@@ -1,6 +1,7 @@
 """The sessions' store in one SQLite file: one writer thread with group commit, and readers beside it."""
 
 import sqlite3
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ from bureau_contracts.sessions import Invocation, Message, Session
 from kit.identity import Reach
 from services.sessions import rows
 from services.sessions import statements_sqlite as sql
-from services.sessions.errors import SessionExists, SessionNotFound
-from services.sessions.record import Current, Listing, Position, SessionRecord, StoredTurn, Write
+from services.sessions.branches import Shown, shown_by
+from services.sessions.errors import BranchNotFound, SessionExists, SessionNotFound
+from services.sessions.record import Current, LeftBranch, Listing, Position, SessionRecord, StoredTurn, Undo, Write
 from services.sessions.sqlite_database import SqliteDatabase
 from services.sessions.store import Decide, T
 
@@ -34,21 +36,24 @@ class SqliteSessionStore:
         return f"sqlite {sqlite3.sqlite_version}"
 
     async def create(self, record: SessionRecord) -> None:
-        values = _bound((*rows.fixed_values(record), *rows.changing_values(record)))
+        await self.database.write(lambda connection: _insert(connection, record))
 
-        def insert(connection: sqlite3.Connection) -> None:
-            try:
-                connection.execute(sql.INSERT_SESSION, values)
-            except sqlite3.IntegrityError as error:
-                raise SessionExists(record.session.session_id) from error
-
-        await self.database.write(insert)
-
-    async def change(self, reach: Reach, session_id: str, decide: Decide[T], *, turn_id: str | None = None) -> T:
+    async def change(
+        self,
+        reach: Reach,
+        session_id: str,
+        decide: Decide[T],
+        *,
+        turn_id: str | None = None,
+        branch: int | None = None,
+        undos_after: int | None = None,
+    ) -> T:
         def work(connection: sqlite3.Connection) -> T:
             record = _find(connection, reach, session_id)
             turn = None if turn_id is None else _turn(connection, reach, session_id, turn_id)
-            answer, write = decide(Current(record, turn))
+            left = _left(connection, record, branch)
+            undos = _undos(connection, record.session.tenant, shown_by(record, left), undos_after)
+            answer, write = decide(Current(record, turn, undos, left))
             if write is not None:
                 _store(connection, write)
             return answer
@@ -78,20 +83,38 @@ class SqliteSessionStore:
         def work(connection: sqlite3.Connection) -> tuple[SessionRecord, list[Message], list[Invocation]]:
             record = _find(connection, reach, session_id)
             before = record.session.message_count + 1
-            last = _messages(connection, reach, session_id, after=0, before=before, limit=messages, newest=True)
+            last = _messages(connection, reach, shown_by(record), after=0, before=before, limit=messages, newest=True)
             found = connection.execute(sql.LAST_INVOCATIONS, {**_key(reach, session_id), "limit": invocations})
             return record, last, [rows.invocation_of(row) for row in found][::-1]
 
         return await self.database.read(work)
 
     async def history(
-        self, reach: Reach, session_id: str, *, after: int, before: int, limit: int, newest: bool
+        self,
+        reach: Reach,
+        session_id: str,
+        *,
+        after: int,
+        before: int,
+        limit: int,
+        newest: bool,
+        branch: int | None = None,
     ) -> tuple[int, list[Message]]:
         def work(connection: sqlite3.Connection) -> tuple[int, list[Message]]:
-            count = _find(connection, reach, session_id).session.message_count
-            return count, _messages(
-                connection, reach, session_id, after=after, before=before, limit=limit, newest=newest
+            record = _find(connection, reach, session_id)
+            shown = shown_by(record, _left(connection, record, branch))
+            return shown.message_count, _messages(
+                connection, reach, shown, after=after, before=before, limit=limit, newest=newest
             )
+
+        return await self.database.read(work)
+
+    async def branches(self, reach: Reach, session_id: str) -> tuple[SessionRecord, list[LeftBranch]]:
+        def work(connection: sqlite3.Connection) -> tuple[SessionRecord, list[LeftBranch]]:
+            record = _find(connection, reach, session_id)
+            return record, [
+                rows.left_of(row) for row in connection.execute(sql.LEFT, (record.session.tenant, session_id))
+            ]
 
         return await self.database.read(work)
 
@@ -114,13 +137,55 @@ def _turn(connection: sqlite3.Connection, reach: Reach, session_id: str, turn_id
     return None if row is None else rows.turn_of(row)
 
 
+def _left(connection: sqlite3.Connection, record: SessionRecord, branch: int | None) -> LeftBranch | None:
+    """None for the branch that is written to. Raises BranchNotFound."""
+    session = record.session
+    if branch in (None, session.branch):
+        return None
+    for row in connection.execute(sql.LEFT, (session.tenant, session.session_id)):
+        if row["branch"] == branch:
+            return rows.left_of(row)
+    raise BranchNotFound(branch or 0)
+
+
+def _undos(connection: sqlite3.Connection, tenant: str, shown: Shown, after: int | None) -> list[Undo]:
+    if after is None:
+        return []
+    return [
+        rows.undo_of(row)
+        for segment in reversed(shown.segments())
+        for row in connection.execute(sql.UNDOS, (tenant, segment.session_id, segment.branch, after, segment.last_seq))
+    ]
+
+
 def _messages(
-    connection: sqlite3.Connection, reach: Reach, session_id: str, *, after: int, before: int, limit: int, newest: bool
+    connection: sqlite3.Connection, reach: Reach, shown: Shown, *, after: int, before: int, limit: int, newest: bool
 ) -> list[Message]:
-    query = f"{sql.MESSAGES} ORDER BY seq {'DESC' if newest else 'ASC'} LIMIT :limit"
-    values = {**_key(reach, session_id), "after": after, "before": before, "limit": limit}
-    found = [rows.message_of(row) for row in connection.execute(query, values)]
+    query = f"{sql.MESSAGES} ORDER BY seq {'DESC' if newest else 'ASC'} LIMIT ?"
+    found = list[Message]()
+    stretches = list(shown.stretches(after, before))
+    for stretch in reversed(stretches) if newest else stretches:
+        place = (reach.tenant, stretch.session_id, stretch.branch, stretch.after, stretch.before)
+        found += [rows.message_of(row) for row in connection.execute(query, (*place, limit - len(found)))]
+        if len(found) >= limit:
+            break
     return found[::-1] if newest else found
+
+
+def _insert(connection: sqlite3.Connection, record: SessionRecord) -> None:
+    session = record.session
+    first = connection.execute(sql.FIRST_BRANCH, (session.tenant, session.session_id)).fetchone()[0]
+    if first:
+        record = replace(record, session=session.model_copy(update={"branch": first}))
+    try:
+        connection.execute(
+            sql.INSERT_SESSION, _bound((*rows.fixed_values(record), *rows.changing_values(record), first))
+        )
+    except sqlite3.IntegrityError as error:
+        raise SessionExists(session.session_id) from error
+    connection.executemany(sql.INSERT_SHOWN, rows.shown_values(record))
+    if session.forked_from is not None:
+        connection.execute(sql.INHERIT_AGENTS, (session.session_id, session.tenant, session.forked_from))
 
 
 def _store(connection: sqlite3.Connection, write: Write) -> None:
@@ -138,6 +203,12 @@ def _store(connection: sqlite3.Connection, write: Write) -> None:
     )
     if write.turn is not None:
         connection.execute(sql.INSERT_TURN, _bound(rows.turn_values(session, write.turn)))
+    if write.undo is not None:
+        connection.execute(sql.INSERT_UNDO, rows.undo_values(session, write.undo))
+    if write.left is not None:
+        connection.execute(sql.INSERT_LEFT, _bound(rows.left_values(session, write.left)))
+    if write.created is not None:
+        _insert(connection, write.created)
 
 
 def _key(reach: Reach, session_id: str) -> dict[str, Any]:

@@ -43,6 +43,15 @@ class Tail:
     stamp: str
     messages: Sequence[Message]
     invocations: Sequence[Invocation]
+
+
+@dataclass(frozen=True, slots=True)
+class KeptTail:
+    """A tail as a cache holds it: messages and invocations as lines of JSON."""
+
+    stamp: str
+    messages: Sequence[str]
+    invocations: Sequence[str]
     too_large: bool = False
     """It is not kept, and only this is said: reading it into the cache would be in vain."""
 
@@ -57,7 +66,7 @@ class Tails(Protocol):
 
     async def close(self) -> None: ...
 
-    async def find(self, place: Place) -> Tail | None: ...
+    async def find(self, place: Place) -> KeptTail | None: ...
 
     async def keep(self, place: Place, tail: Tail) -> None:
         """Keeps the whole of a tail that was read from the database."""
@@ -76,30 +85,19 @@ class Tails(Protocol):
 
 
 def stamp_of(record: SessionRecord) -> str:
-    """Grows with every message and invocation; of one width, so that text compares as its numbers do.
+    """Grows with every message, invocation and rewind; of one width, so that text compares as its numbers do.
 
     `last_activity` is for a database that was restored from an old copy: other messages may bear the same numbers then.
     """
     session = record.session
     last = round(session.last_activity.timestamp() * 1_000_000)
-    return f"{record.incarnation}.{session.message_count:012}.{record.invocation_count:012}.{last:017}.{SHAPE}"
+    counts = f"{session.branch:08}.{session.message_count:012}.{record.invocation_count:012}"
+    return f"{record.incarnation}.{counts}.{last:017}.{SHAPE}"
 
 
 def last_stamp(incarnation: str) -> str:
     """Greater than every stamp of this incarnation and of all earlier ones."""
-    return f"{incarnation}.{'9' * 12}.{'9' * 12}.{'9' * 17}.{'z' * 8}"
-
-
-def is_whole(tail: Tail, record: SessionRecord) -> bool:
-    """Whether the tail is what stands at the end of exactly this record: a check of what came from another machine."""
-    count = record.session.message_count
-    seqs = [message.seq for message in tail.messages]
-    return (
-        not tail.too_large
-        and tail.stamp == stamp_of(record)
-        and seqs == list(range(count - min(count, KEPT) + 1, count + 1))
-        and len(tail.invocations) == min(record.invocation_count, KEPT)
-    )
+    return f"{incarnation}.{'9' * 8}.{'9' * 12}.{'9' * 12}.{'9' * 17}.{'z' * 8}"
 
 
 def lines_of(things: Sequence[T]) -> str:
@@ -107,14 +105,30 @@ def lines_of(things: Sequence[T]) -> str:
     return "".join(f"{thing.model_dump_json()}\n" for thing in things)
 
 
-def tail_of(stamp: str, messages: str, invocations: str) -> Tail | None:
-    """None when the text is no tail of ours."""
+def tail_of(kept: KeptTail, record: SessionRecord, *, messages: int, invocations: int) -> Tail | None:
+    """So many of the last, or all there are; None when what is kept is not the end of exactly this record.
+
+    What comes from another machine is looked at before it is believed: a tail is whole, and its numbers are right.
+    """
+    count = record.session.message_count
+    if (
+        kept.too_large
+        or kept.stamp != stamp_of(record)
+        or len(kept.messages) != min(count, KEPT)
+        or len(kept.invocations) != min(record.invocation_count, KEPT)
+    ):
+        return None
     try:
-        return Tail(stamp, _MESSAGES.validate_json(_array(messages)), _INVOCATIONS.validate_json(_array(invocations)))
+        tail = Tail(
+            kept.stamp,
+            _MESSAGES.validate_json(_array(kept.messages[-messages:] if messages else ())),
+            _INVOCATIONS.validate_json(_array(kept.invocations[-invocations:] if invocations else ())),
+        )
     except ValidationError:
         return None
+    seqs = [message.seq for message in tail.messages]
+    return tail if seqs == list(range(count - len(seqs) + 1, count + 1)) else None
 
 
-def _array(lines: str) -> str:
-    # Not str.splitlines: it also ends lines where JSON does not, at U+2028 for one.
-    return "[" + lines.rstrip("\n").replace("\n", ",") + "]"
+def _array(lines: Sequence[str]) -> str:
+    return f"[{','.join(lines)}]"

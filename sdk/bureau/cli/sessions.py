@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from bureau.cli.terminal import ago, console, run, short, show, table
-from bureau_contracts.sessions import Message
+from bureau_contracts.sessions import ForkSession, Message
 
 commands = typer.Typer(help="Every conversation.", no_args_is_help=True)
 
@@ -41,6 +41,23 @@ def show_session(
 
 
 @commands.command()
+def search(
+    text: Annotated[str, typer.Argument(help='Words, and "phrases", all of which are in the message.')],
+    user: Annotated[str | None, typer.Option(help="Only this user's (needs a tenant-wide key).")] = None,
+    session: Annotated[str | None, typer.Option(help="Only this session's.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=200)] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Find messages by their words, the latest first."""
+    page = run(lambda bureau: bureau.sessions.search(text, user_id=user, session_id=session, limit=limit))
+    rows = [
+        (hit.session_id, hit.seq, hit.agent or hit.role, ago(hit.timestamp), "".join(part.text for part in hit.snippet))
+        for hit in page.hits
+    ]
+    show(page, as_json=as_json, table=lambda: table(("session", "seq", "who", "when", "message"), rows))
+
+
+@commands.command()
 def archive(session_id: SessionId) -> None:
     """Close a session for good; it stays readable."""
     run(lambda bureau: bureau.sessions.delete(session_id))
@@ -57,6 +74,34 @@ def purge(
         typer.confirm(f"Erase {session_id} and all of its messages?", abort=True)
     run(lambda bureau: bureau.sessions.delete(session_id, purge=True))
     console.print(f"{session_id} is erased")
+
+
+@commands.command()
+def fork(
+    session_id: SessionId,
+    at: Annotated[int | None, typer.Option(help="Show the messages up to this one.", min=0)] = None,
+    title: Annotated[str | None, typer.Option(help="Another title.")] = None,
+) -> None:
+    """Begin a new session with what this one shows."""
+    forked = run(lambda bureau: bureau.sessions.fork(session_id, ForkSession(at_seq=at, title=title)))
+    console.print(f"{forked.session_id} shows {forked.at_seq} messages of {session_id}")
+
+
+@commands.command()
+def rewind(
+    session_id: SessionId, to: Annotated[int, typer.Argument(help="The last message that stays.", min=0)]
+) -> None:
+    """Go back in a session; what came after stays on a branch."""
+    rewound = run(lambda bureau: bureau.sessions.rewind(session_id, to))
+    console.print(f"{session_id} has {rewound.message_count} messages, on branch {rewound.branch}")
+
+
+@commands.command()
+def branches(session_id: SessionId, as_json: AsJson = False) -> None:
+    """What a session shows, and what it showed before rewinds."""
+    found = run(lambda bureau: bureau.sessions.branches(session_id))
+    rows = [(b.branch, b.message_count, ago(b.left_at) if b.left_at else "") for b in found.branches]
+    show(found, as_json=as_json, table=lambda: table(("branch", "messages", "left"), rows))
 
 
 @commands.command()

@@ -23,7 +23,7 @@ ANNA = Principal("acme", "anna")
 BOB = Principal("acme", "bob")
 OPERATOR = Principal("acme", "olga", scopes=frozenset({TENANT_WIDE}))
 STRANGER = Principal("globex", "anna", scopes=frozenset({ADMIN}))
-BESIDE = {"/sessions/backup"}
+BESIDE = {"/sessions/backup", "/sessions/search"}
 """Routes of no one session, each with a file of tests of its own."""
 TURN = {
     "turn_id": "turn-1",
@@ -302,6 +302,29 @@ async def test_lists_are_filtered_and_never_show_anothers(bench: Bench, anna: ht
         assert problem(await anna.get("/sessions?user_id=bob")) == (403, "other_user")
 
 
+async def test_a_session_is_forked_and_rewound(anna: httpx.AsyncClient) -> None:
+    await anna.post("/sessions/sess-1/history", json={"role": "user", "content": "and mine?"})
+    forked = await anna.post("/sessions/sess-1/fork", json={"at_seq": 2, "title": "aside", "session_id": "sess-2"})
+    assert (forked.status_code, forked.json()) == (
+        201, {"status": "forked", "session_id": "sess-2", "forked_from": "sess-1", "at_seq": 2},
+    )  # fmt: skip
+    view = (await anna.get("/sessions/sess-2")).json()
+    assert [message["content"] for message in view["conversation_history"]] == ["show my tickets", "Two."]
+    assert (view["session"]["title"], view["session"]["forked_from"]) == ("aside", "sess-1")
+
+    rewound = (await anna.post("/sessions/sess-1/rewind", json={"to_seq": 1})).json()
+    assert (rewound["status"], rewound["message_count"], rewound["branch"]) == ("rewound", 1, 1)
+    before = (await anna.get("/sessions/sess-1/history?branch=0")).json()["messages"]
+    assert [message["seq"] for message in before] == [1, 2, 3]
+    branches = (await anna.get("/sessions/sess-1/branches")).json()["branches"]
+    assert [(each["branch"], each["message_count"]) for each in branches] == [(1, 1), (0, 3)]
+
+    assert problem(await anna.post("/sessions/sess-1/rewind", json={"to_seq": 9})) == (422, "no_such_message")
+    assert problem(await anna.post("/sessions/sess-1/fork", json={"branch": 9})) == (404, "branch_not_found")
+    assert problem(await anna.post("/sessions/sess-1/fork", json={"session_id": "sess-2"})) == (409, "session_exists")
+    assert problem(await anna.get("/sessions/sess-1/history?branch=9")) == (404, "branch_not_found")
+
+
 async def test_an_archived_session_is_read_only_and_off_the_list(anna: httpx.AsyncClient) -> None:
     assert (await anna.delete("/sessions/sess-1")).json() == {"status": "deleted"}
     archived = await whole(anna)
@@ -349,6 +372,9 @@ ON_A_SESSION: dict[str, Call] = {
     "set status": lambda client, id: client.patch(f"/sessions/{id}/status", json={"status": "idle"}),
     "acquire": lambda client, id: client.post(f"/sessions/{id}/lease", json={"holder": "one"}),
     "renew": lambda client, id: client.put(f"/sessions/{id}/lease/renew", json={"fencing_token": 1}),
+    "fork": lambda client, id: client.post(f"/sessions/{id}/fork", json={}),
+    "rewind": lambda client, id: client.post(f"/sessions/{id}/rewind", json={"to_seq": 0}),
+    "branches": lambda client, id: client.get(f"/sessions/{id}/branches"),
     "release": lambda client, id: client.delete(f"/sessions/{id}/lease?fencing_token=1"),
 }
 EVERY_ROUTE: dict[str, Call] = {
