@@ -68,6 +68,20 @@ PROMISES: dict[str, list[str]] = {
         "tests/e2e/test_isolation.py::test_another_users_job_is_not_there",
         "tests/e2e/test_isolation.py::test_another_tenant_sees_nothing_of_this_one",
     ],
+    "A search for messages never leaves its reach, whatever is asked": [
+        "tests/contract/stores/test_sessions_search.py::test_nobody_finds_what_is_out_of_reach",
+        "tests/contract/stores/test_sessions_search.py::test_nothing_but_words_and_quotes_means_anything",
+    ],
+    "After a purge nothing of the text is left in SQLite's file": [
+        "tests/unit/sessions/test_search_sqlite.py::test_after_a_purge_nothing_of_the_text_is_in_the_file",
+    ],
+    "A damaged SQLite file is set aside whole and said, never deleted": [
+        "tests/unit/sessions/test_sqlite_damage.py::test_a_damaged_file_is_set_aside_and_a_new_one_begins",
+    ],
+    "A copy of the sessions' file, made while it is in use, holds what was acknowledged before": [
+        "tests/unit/sessions/test_sqlite_backup.py"
+        "::test_what_was_acknowledged_before_a_copy_is_in_it_while_eight_write",
+    ],
     "A search for memories never leaves its reach, whatever the filter": [
         "tests/contract/stores/test_memory_store.py::test_a_search_never_leaves_its_reach_whatever_the_filter",
     ],

@@ -8,16 +8,22 @@ from fastapi import FastAPI
 from kit.clock import Clock, SystemClock
 from kit.health import Check
 from kit.web import build_app
-from services.sessions import api, api_operations
+from services.sessions import api, api_branches, api_operations, api_search
+from services.sessions.branching import Branching
 from services.sessions.limits import Limits
 from services.sessions.operations import Operations
 from services.sessions.rates import LocalMessageRates, MessageRates
 from services.sessions.rates_redis import RedisMessageRates
 from services.sessions.redis_link import RedisLink
+from services.sessions.search import MessageIndex, SearchService
+from services.sessions.search_memory import MemoryMessageIndex
+from services.sessions.search_postgres import PostgresMessageIndex
+from services.sessions.search_sqlite import SqliteMessageIndex
 from services.sessions.service import SessionsService
 from services.sessions.settings import Settings
 from services.sessions.store import SessionStore
 from services.sessions.store_cached import CachedSessionStore
+from services.sessions.store_memory import MemorySessionStore
 from services.sessions.store_postgres import PostgresSessionStore
 from services.sessions.store_sqlite import SqliteSessionStore
 from services.sessions.tails_redis import RedisTails
@@ -26,6 +32,7 @@ from services.sessions.tails_redis import RedisTails
 def create_app(settings: Settings, *, store: SessionStore | None = None, clock: Clock | None = None) -> FastAPI:
     """Tests hand in a store and a clock of their own."""
     chosen = store or _store(settings)
+    index = message_index(chosen)
     operations = Operations(chosen.database if isinstance(chosen, SqliteSessionStore) else None)
     checks = {"store": Check(chosen.ping), **({"file": Check(operations.condition)} if operations.file else {})}
     rates: MessageRates = LocalMessageRates()
@@ -39,23 +46,40 @@ def create_app(settings: Settings, *, store: SessionStore | None = None, clock: 
     async def life(app: FastAPI) -> AsyncIterator[None]:
         await chosen.open()
         await rates.open()
+        await index.open()
         app.state.operations = operations
+        app.state.search = SearchService(index)
+        app.state.branching = Branching(chosen, clock or SystemClock())
         app.state.sessions = SessionsService(
             chosen, clock or SystemClock(), Limits(settings.max_messages_per_minute, rates)
         )
         try:
             yield
         finally:
+            await index.close()
             await rates.close()
             await chosen.close()
 
     return build_app(
         service="sessions",
         settings=settings,
-        routers=[api_operations.routes, api.routes],
+        routers=[api_operations.routes, api_search.routes, api_branches.routes, api.routes],
         lifespan=life,
         checks=checks,
     )
+
+
+def message_index(store: SessionStore) -> MessageIndex:
+    """The index that lives where the messages are."""
+    if isinstance(store, CachedSessionStore):
+        return message_index(store.behind)
+    if isinstance(store, SqliteSessionStore):
+        return SqliteMessageIndex(store.database)
+    if isinstance(store, PostgresSessionStore):
+        return PostgresMessageIndex(store.connection)
+    if isinstance(store, MemorySessionStore):
+        return MemoryMessageIndex(store.shown)
+    raise TypeError(f"{type(store).__name__} has no index of messages")
 
 
 def _store(settings: Settings) -> SessionStore:

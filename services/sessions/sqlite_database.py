@@ -3,9 +3,10 @@
 import asyncio
 import queue
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,6 +30,8 @@ class SqliteDatabase:
         self._path, self._reader_count = path, readers
         self._idle: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
         self._backing_up = asyncio.Lock()
+        self.written_at = 0.0
+        """When somebody wrote last, by the monotonic clock."""
         self._damage = ""
         """What SQLite said of the file since it was opened."""
 
@@ -45,11 +48,15 @@ class SqliteDatabase:
         for _ in range(self._reader_count):
             self._idle.get_nowait().close()
 
-    async def write(self, work: Callable[[sqlite3.Connection], R]) -> R:
+    async def write(self, work: Callable[[sqlite3.Connection], R], *, note: bool = True) -> R:
         """Runs `work` in a transaction, on the writer's thread. What it returned from is on disk.
+
+        `note` False: `written_at` does not say it; for upkeep, which waits until nobody else writes.
 
         Raises what `work` raises, and Unavailable when the file cannot be written just now; then nothing was.
         """
+        if note:
+            self.written_at = time.monotonic()
         with self._translated():
             return await self._writer.run(work)
 
@@ -87,6 +94,17 @@ class SqliteDatabase:
                     return await asyncio.to_thread(sqlite_backup.back_up, self._path)
             except OSError as error:
                 raise Unavailable(f"no copy could be made: {error.strerror}", code="store_unavailable") from error
+
+    async def fold_wal(self) -> bool:
+        """Folds the -wal into the file and empties it. False when somebody reads or writes just now."""
+
+        def fold() -> bool:
+            with closing(sqlite_file.connect(self._path)) as connection:
+                connection.execute("PRAGMA busy_timeout = 50")
+                return not connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+
+        with self._translated():
+            return await asyncio.to_thread(fold)
 
     def _prepare(self) -> sqlite3.Connection:
         """Opens all connections; returns the one that writes."""

@@ -30,6 +30,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
         _turn_to_wal(connection)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
         if read_only:
             connection.execute("PRAGMA query_only = ON")
     except sqlite3.Error:
