@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import httpx
@@ -234,6 +234,8 @@ async def test_sessions_that_are_not_adks_are_not_listed(bureau: Bureau, service
     await bureau.sessions.create(NewSession(user_id=USER))
     await bureau.sessions.create(NewSession(user_id=USER, metadata={"adk": "shop"}))
     await service.create_session(**NAMES)
+    # As a fork has it: the names of another session.
+    await bureau.sessions.create(NewSession(user_id=USER, metadata={"adk": {"app_name": APP, "session_id": "s"}}))
     assert [each.id for each in (await service.list_sessions(app_name=APP, user_id=USER)).sessions] == ["s"]
 
 
@@ -285,6 +287,45 @@ async def test_state_that_json_cannot_say_becomes_its_repr(service: BureauSessio
     state = (await read(service)).state
     assert sorted(state["when"]) == [1, 2]
     assert state["object"] == repr(object)
+
+
+class Between(httpx.AsyncBaseTransport):
+    """Does something once, after the first answer."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport, act: Callable[[], Awaitable[object]]) -> None:
+        self._inner, self._act, self._acted = inner, act, False
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await self._inner.handle_async_request(request)
+        if not self._acted:
+            self._acted = True
+            await self._act()
+        return response
+
+
+async def test_a_rewind_in_the_middle_of_a_reading_changes_nothing_of_it(
+    app: FastAPI, bureau: Bureau, service: BureauSessionService
+) -> None:
+    await service.create_session(**NAMES)
+    notes = [NewMessage(role=Role.USER, content=str(number)) for number in range(1000)]
+    for turn in ("turn-1", "turn-2"):
+        await bureau.sessions.turn(KEY, NewTurn(turn_id=turn, messages=notes))
+
+    async def rewind() -> None:
+        await bureau.sessions.rewind(KEY, 500)
+        await bureau.sessions.turn(
+            KEY, NewTurn(turn_id="turn-3", messages=[NewMessage(role=Role.USER, content="x")] * 999)
+        )
+
+    transport = Between(Signed(httpx.ASGITransport(app), ORCHESTRATOR), rewind)
+    reader = BureauSessionService(Bureau("http://sessions", "unused", transport=transport))
+    before = await read(reader)
+    assert [text for _, text in texts_of(before)] == [str(number) for number in range(1000)] * 2
+    with pytest.raises(StaleSessionError):
+        await reader.append_event(before, said("too late"))
+    after = await read(reader)
+    assert [text for _, text in texts_of(after)] == [str(number) for number in range(500)] + ["x"] * 999
+    await reader.close()
 
 
 class Counting(httpx.AsyncBaseTransport):

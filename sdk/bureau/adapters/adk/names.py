@@ -41,10 +41,11 @@ def title_of(session_id: str) -> str:
 
 
 def adk_names(session: Session) -> tuple[str, str] | None:
-    """ADK's app name and session id of a session that this adapter created; None of any other."""
+    """ADK's app name and session id of a session that this adapter created; None of any other, a fork of one too."""
     match session.metadata.get(KEY):
         case {"app_name": str(app_name), "session_id": str(session_id)}:
-            return app_name, session_id
+            if bureau_id(app_name, session.user_id, session_id) == session.session_id:
+                return app_name, session_id
     return None
 
 

@@ -1,6 +1,8 @@
 """A session's events, read backwards in pages until there are enough of them."""
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 from google.adk.errors import StaleSessionError
 from google.adk.events import Event
@@ -8,7 +10,7 @@ from google.adk.sessions.base_session_service import GetSessionConfig
 
 from bureau.adapters.adk.events import to_event
 from bureau.sessions import SessionsClient
-from bureau_contracts.sessions import Message, SessionView
+from bureau_contracts.sessions import HistoryPage, Message, Session, SessionView
 
 VIEW = 1000
 """As many messages come with the session itself."""
@@ -23,23 +25,27 @@ def first_look(config: GetSessionConfig) -> int:
 
 
 async def events_of(sessions: SessionsClient, view: SessionView, config: GetSessionConfig) -> list[Event]:
-    """The events that are asked for, oldest first. Raises StaleSessionError when the history changes meanwhile."""
+    """The events that are asked for, oldest first, of the branch that `view` shows. Raises StaleSessionError when the
+    session is replaced meanwhile."""
     messages = list(view.conversation_history)
     events = _events(messages)
     first = messages[0].seq if messages else view.session.message_count + 1
     while first > 1 and not _enough(events, config):
-        older = await _pages_before(sessions, view.session.session_id, first)
+        older = await _pages_before(sessions, view.session, first)
         if [message.seq for message in older] != list(range(max(1, first - PAGE * TOGETHER), first)):
-            raise StaleSessionError("the session was rewound while it was read: read it again")
+            raise StaleSessionError("the session was replaced while it was read: read it again")
         events, first = _events(older) + events, older[0].seq
     return _wanted(events, config)
 
 
-async def _pages_before(sessions: SessionsClient, session_id: str, first: int) -> list[Message]:
+async def _pages_before(sessions: SessionsClient, session: Session, first: int) -> list[Message]:
+    def page(before: int) -> Coroutine[Any, Any, HistoryPage]:
+        return sessions.history(session.session_id, before=before, limit=PAGE, branch=session.branch)
+
     starts = range(first, 1, -PAGE)[:TOGETHER]
     try:
         async with asyncio.TaskGroup() as group:
-            pages = [group.create_task(sessions.history(session_id, before=start, limit=PAGE)) for start in starts]
+            pages = [group.create_task(page(start)) for start in starts]
     except BaseExceptionGroup as failed:
         raise failed.exceptions[0] from None  # the first failure ends all; it is what a single call would have raised
     return [message for page in reversed(pages) for message in page.result().messages]

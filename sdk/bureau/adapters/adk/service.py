@@ -20,7 +20,7 @@ from bureau.adapters.adk.reading import events_of, first_look
 from bureau.adapters.adk.scopes import folded, unfolded, user_keys
 from bureau.client import Bureau
 from bureau.errors import Conflict, NotFound
-from bureau_contracts.sessions import Lifecycle, NewSession, NewTurn, SessionView, TurnStored
+from bureau_contracts.sessions import Lifecycle, NewSession, NewTurn, TurnStored
 from bureau_contracts.sessions import Session as StoredSession
 
 LAST_LOOK = 50
@@ -70,12 +70,16 @@ class BureauSessionService(BaseSessionService):
     async def get_session(
         self, *, app_name: str, user_id: str, session_id: str, config: GetSessionConfig | None = None
     ) -> Session | None:
-        wanted = config or GetSessionConfig()
-        chosen = _trimmed(session_id)
-        view = await self._view(app_name, user_id, chosen, first_look(wanted))
-        if view is None or names.adk_names(view.session) != (app_name, chosen):
+        names.require_user(user_id)
+        wanted, chosen = config or GetSessionConfig(), _trimmed(session_id)
+        key = names.bureau_id(app_name, user_id, chosen)
+        try:
+            view = await self._bureau.sessions.get(key, history_limit=first_look(wanted))
+            if names.adk_names(view.session) != (app_name, chosen):
+                return None
+            events = await events_of(self._bureau.sessions, view, wanted)
+        except NotFound:
             return None
-        events = await events_of(self._bureau.sessions, view, wanted)
         return _session(view.session, app_name, chosen, events)
 
     async def list_sessions(self, *, app_name: str, user_id: str | None = None) -> ListSessionsResponse:
@@ -165,14 +169,6 @@ class BureauSessionService(BaseSessionService):
         if [event.id for event in stored[-1:]] != [event.id for event in session.events[-1:]]:
             raise StaleSessionError(f"Session {session.id} is not what is stored: read it again.")
         return view.session.version
-
-    async def _view(self, app_name: str, user_id: str, session_id: str, messages: int) -> SessionView | None:
-        names.require_user(user_id)
-        try:
-            key = names.bureau_id(app_name, user_id, session_id)
-            return await self._bureau.sessions.get(key, history_limit=messages)
-        except NotFound:
-            return None
 
 
 def _session(stored: StoredSession, app_name: str, session_id: str, events: list[Event]) -> Session:
