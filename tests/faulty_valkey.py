@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from deploy.local.binaries import find_valkey
@@ -53,8 +53,10 @@ class FaultyValkey:
             return False
 
     def end(self) -> None:
+        """Also when a test failed while it was frozen."""
+        with suppress(ProcessLookupError):
+            self.thaw()
         if self._again is not None and self._again.poll() is None:
-            self._again.send_signal(signal.SIGCONT)
             self._again.terminate()
             self._again.wait(10)
 

@@ -28,7 +28,9 @@ CONNECTIONS = 32
 class RedisLink:
     def __init__(self, url: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self._timeout = timeout_seconds
-        self.redis: Redis = kit_redis.connect(url, timeout_seconds=timeout_seconds, connections=CONNECTIONS * 2)
+        # The time-out is ours, around the whole question: with one of its own, redis-py sends by `asyncio.wait_for`,
+        # which in Python 3.11 loses a cancellation now and then, and makes a task for every command.
+        self.redis: Redis = kit_redis.connect(url, timeout_seconds=None, connections=CONNECTIONS * 2)
         self._turns = asyncio.Semaphore(CONNECTIONS)
         self._away = False
         self._when_back: list[Callable[[], Awaitable[None]]] = []
@@ -81,6 +83,8 @@ class RedisLink:
             return
         try:
             async with asyncio.timeout(self._timeout):
+                # Those that were open when Redis went would fail one after the other.
+                await self.redis.connection_pool.disconnect(inuse_connections=False)
                 await self.redis.ping()
         except (RedisError, OSError, TimeoutError):
             return

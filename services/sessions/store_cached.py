@@ -166,12 +166,12 @@ class CachedSessionStore:
     async def _fill(self, reach: Reach, place: Place, record: SessionRecord) -> _End:
         """Reads the tail into the cache, unless another process is about to: then waits a moment for that one's."""
         for _ in range(CLAIM_LOOKS):
-            if await self._tails.claim(place):
+            if await self._tails.claim(place, stamp_of(record)):
                 break
-            await asyncio.sleep(CLAIM_LOOK_SECONDS)
             kept = await self._tails.find(place)
             if kept is not None and (tail := tail_of(kept, record, messages=KEPT, invocations=KEPT)):
                 return _End(record, tail)
+            await asyncio.sleep(CLAIM_LOOK_SECONDS)
         end = await self._read(reach, place)
         await self._tails.keep(place, end.tail)
         return end

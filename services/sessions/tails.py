@@ -80,8 +80,8 @@ class Tails(Protocol):
     async def forget(self, place: Place) -> None:
         """The session was erased. When the cache is away the removal is made up for as soon as it is back."""
 
-    async def claim(self, place: Place) -> bool:
-        """Whether the caller is the one who should read the session for the cache; False while somebody else is."""
+    async def claim(self, place: Place, stamp: str) -> bool:
+        """Whether the caller should read the session for the cache; False when that tail is there, or somebody is."""
 
 
 def stamp_of(record: SessionRecord) -> str:

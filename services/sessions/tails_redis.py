@@ -10,7 +10,7 @@ from kit.ids import new_id
 from kit.logs import get_logger
 from services.sessions.record import SessionRecord
 from services.sessions.redis_link import RedisLink
-from services.sessions.tails import KEPT, MAX_BYTES, Place, Tail, last_stamp, lines_of, stamp_of, tail_of
+from services.sessions.tails import KEPT, MAX_BYTES, KeptTail, Place, Tail, last_stamp, lines_of, stamp_of
 
 log = get_logger(__name__)
 
@@ -70,12 +70,20 @@ redis.call('HSET', KEYS[1], 's', floor)
 redis.call('EXPIRE', KEYS[1], ARGV[3])
 """
 
+# KEYS: the tail, the claim. ARGV: the stamp, milliseconds.
+_CLAIM = """
+local held = redis.call('HMGET', KEYS[1], 's', 'm')
+if held[1] == ARGV[1] and held[2] then return 0 end
+return redis.call('SET', KEYS[2], '1', 'NX', 'PX', ARGV[2]) and 1 or 0
+"""
+
 
 class RedisTails:
     def __init__(self, link: RedisLink, *, ttl_seconds: int) -> None:
         self._link, self._ttl = link, ttl_seconds
         self._redis = link.redis
-        self._keep, self._extend, self._forget = map(self._redis.register_script, (_KEEP, _EXTEND, _FORGET))
+        self._keep, self._extend = self._redis.register_script(_KEEP), self._redis.register_script(_EXTEND)
+        self._forget, self._take = self._redis.register_script(_FORGET), self._redis.register_script(_CLAIM)
         self._owed: dict[Place, None] = {}
         link.when_back(self._pay)
 
@@ -85,14 +93,14 @@ class RedisTails:
     async def close(self) -> None:
         await self._link.close()
 
-    async def find(self, place: Place) -> Tail | None:
+    async def find(self, place: Place) -> KeptTail | None:
         async def read() -> list[str | None]:
             return cast(list[str | None], await self._redis.hmget(_key(place), ["s", "m", "i", "x"]))
 
         stamp, messages, invocations, too_large = await self._link.ask(read, list[str | None]([None] * 4))
         if stamp is None or messages is None or invocations is None:
             return None
-        return Tail(stamp, (), (), too_large=True) if too_large else tail_of(stamp, messages, invocations)
+        return KeptTail(stamp, _lines(messages), _lines(invocations), too_large is not None)
 
     async def keep(self, place: Place, tail: Tail) -> None:
         messages, invocations = lines_of(tail.messages), lines_of(tail.invocations)
@@ -128,9 +136,10 @@ class RedisTails:
             else:
                 log.warning("cache_removal_dropped", kept=OWED)
 
-    async def claim(self, place: Place) -> bool:
+    async def claim(self, place: Place, stamp: str) -> bool:
         async def take() -> bool:
-            return bool(await self._redis.set(_claim(place), "1", nx=True, px=round(CLAIM_SECONDS * 1000)))
+            keys = [_key(place), _claim(place)]
+            return bool(await self._take(keys=keys, args=[stamp, round(CLAIM_SECONDS * 1000)]))
 
         return await self._link.ask(take, otherwise=True)
 
@@ -151,6 +160,11 @@ class RedisTails:
             if not await self._forgotten(place):
                 return
             del self._owed[place]
+
+
+def _lines(text: str) -> list[str]:
+    # Not str.splitlines: it also ends lines where JSON does not, at U+2028 for one.
+    return text.split("\n")[:-1]
 
 
 def _fits(messages: str, invocations: str) -> bool:

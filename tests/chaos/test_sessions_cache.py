@@ -19,7 +19,7 @@ from services.sessions.errors import SessionNotFound
 from services.sessions.redis_link import RedisLink
 from services.sessions.service import SessionsService
 from services.sessions.store_cached import CachedSessionStore
-from services.sessions.tails import Place, Tail
+from services.sessions.tails import KeptTail, Place
 from services.sessions.tails_redis import RedisTails
 from tests.faulty_valkey import FaultyValkey, faulty_valkey
 from tests.session_stores import LASTING, make_store, opened
@@ -36,7 +36,7 @@ Replicas = tuple[FaultyValkey, list[SessionsService], list["CountedTails"]]
 class CountedTails(RedisTails):
     found = 0
 
-    async def find(self, place: Place) -> Tail | None:
+    async def find(self, place: Place) -> KeptTail | None:
         tail = await super().find(place)
         self.found += tail is not None
         return tail
@@ -148,7 +148,7 @@ async def test_nobody_is_shown_less_than_was_acknowledged_whatever_redis_does(
         await trouble(valkey)
         over.set()
     assert min(seen.reads, seen.writes) > 100
-    assert min(each.found for each in tails) > 100, "the cache was in use"
+    assert min(each.found for each in tails) > 20, "the cache was in use"
     assert seen.lives > 3
     for number, least in enumerate(seen.acknowledged.values()):
         for service in sessions:

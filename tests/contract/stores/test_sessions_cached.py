@@ -262,7 +262,7 @@ async def test_processes_that_miss_the_same_tail_wait_for_the_one_that_reads_it(
     await store.create(a_session())
     await database.change(ANNA, "sess-1", appending("0"))
     record, messages, _ = await database.view(ANNA, "sess-1", messages=50, invocations=0)
-    assert await tails.claim(PLACE)  # another process
+    assert await tails.claim(PLACE, stamp_of(record))  # another process
     async with asyncio.TaskGroup() as group:
         shown = group.create_task(texts(store))
         await tails.keep(PLACE, Tail(stamp_of(record), messages, []))
@@ -270,7 +270,7 @@ async def test_processes_that_miss_the_same_tail_wait_for_the_one_that_reads_it(
     assert database.reads == 1
     # One that claimed and died is not waited for much longer than a moment.
     await database.change(ANNA, "sess-1", appending("1"))
-    assert await tails.claim(PLACE)
+    assert await tails.claim(PLACE, stamp_of(await database.get(ANNA, "sess-1")))
     async with asyncio.timeout(1):
         assert await texts(store) == numbered(0, 1)
 
