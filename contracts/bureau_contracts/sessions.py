@@ -1,7 +1,7 @@
 """Contracts of sessions: every conversation, whole and in order."""
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
@@ -302,6 +302,68 @@ class TurnStored(Answer):
     last_seq: int | None = None
     version: int
     answer: JsonObject | None = None
+
+
+class ExportedSegment(Answer):
+    branch: int
+    last_seq: int
+
+
+class ExportedMessage(Message):
+    branch: int = 0
+
+
+class ExportedBranch(Answer):
+    """What the session showed until a rewind."""
+
+    branch: int
+    lineage: list[ExportedSegment] = []
+    message_count: int
+    left_at: Timestamp
+    state: JsonObject
+    context: Context
+
+
+class ExportedTurn(Answer):
+    turn_id: str
+    digest: str
+    answer: TurnStored
+    stored_at: Timestamp
+
+
+class ExportedUndo(Answer):
+    """What a change of state and context replaced; see `rewind`."""
+
+    branch: int
+    at_seq: int
+    state: JsonObject
+    context: Context | None = None
+
+
+class SessionExport(Request):
+    """GET /sessions/{id}/export and POST /sessions/import: a session with everything in it.
+
+    A fork's export stands alone: the messages that it shows of other sessions are in it, on branches of its own.
+    State under `user:` and `app:` belongs to others than the session, and is not in it.
+    """
+
+    format: Literal["bureau.session"] = "bureau.session"
+    format_version: Literal[1] = 1
+    session: Session
+    context: Context
+    lineage: list[ExportedSegment] = []
+    last_fencing_token: Annotated[int, Field(ge=0, le=2**53)] = 0
+    branches: list[ExportedBranch] = []
+    undos: list[ExportedUndo] = []
+    turns: list[ExportedTurn] = []
+    invocations: list[Invocation] = []
+    messages: list[ExportedMessage] = []
+
+
+class SessionImported(Answer):
+    status: str = "imported"
+    session_id: str
+    message_count: int
 
 
 class AcquireLease(Request):

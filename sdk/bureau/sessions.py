@@ -25,7 +25,9 @@ from bureau_contracts.sessions import (
     SearchPage,
     Session,
     SessionCreated,
+    SessionExport,
     SessionForked,
+    SessionImported,
     SessionPage,
     SessionRewound,
     SessionStatus,
@@ -149,6 +151,14 @@ class SessionsClient:
             "q": text, "user_id": user_id, "session_id": session_id, "role": role, "limit": limit, "cursor": cursor,
         }  # fmt: skip
         return await self._call(SearchPage, "GET", "/sessions/search", params=params)
+
+    async def export(self, session_id: str) -> SessionExport:
+        """A session with everything in it, as of one moment."""
+        return await self._call(SessionExport, "GET", f"{_path(session_id)}/export", timeout_seconds=300)
+
+    async def import_(self, session: SessionExport) -> SessionImported:
+        """Makes a session of an export, in one's own tenant. Conflict when its id exists."""
+        return await self._call(SessionImported, "POST", "/sessions/import", body=session, timeout_seconds=300)
 
     async def back_up(self) -> BackupMade:
         """Copies the service's SQLite file beside it (scope `admin`). Conflict when sessions are in Postgres."""

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from kit.clock import Clock, SystemClock
 from kit.health import Check
 from kit.web import build_app
-from services.sessions import api, api_branches, api_operations, api_search
+from services.sessions import api, api_branches, api_operations, api_search, api_transfer
 from services.sessions.branching import Branching
 from services.sessions.limits import Limits
 from services.sessions.operations import Operations
@@ -27,12 +27,16 @@ from services.sessions.store_memory import MemorySessionStore
 from services.sessions.store_postgres import PostgresSessionStore
 from services.sessions.store_sqlite import SqliteSessionStore
 from services.sessions.tails_redis import RedisTails
+from services.sessions.transfer import SessionRows
+from services.sessions.transfer_postgres import PostgresSessionRows
+from services.sessions.transfer_sqlite import SqliteSessionRows
+from services.sessions.transferring import Transferring
 
 
 def create_app(settings: Settings, *, store: SessionStore | None = None, clock: Clock | None = None) -> FastAPI:
     """Tests hand in a store and a clock of their own."""
     chosen = store or _store(settings)
-    index = message_index(chosen)
+    index, rows = message_index(chosen), session_rows(chosen)
     operations = Operations(chosen.database if isinstance(chosen, SqliteSessionStore) else None)
     checks = {"store": Check(chosen.ping), **({"file": Check(operations.condition)} if operations.file else {})}
     rates: MessageRates = LocalMessageRates()
@@ -49,6 +53,7 @@ def create_app(settings: Settings, *, store: SessionStore | None = None, clock: 
         await index.open()
         app.state.operations = operations
         app.state.search = SearchService(index)
+        app.state.transferring = Transferring(chosen, rows)
         app.state.branching = Branching(chosen, clock or SystemClock())
         app.state.sessions = SessionsService(
             chosen, clock or SystemClock(), Limits(settings.max_messages_per_minute, rates)
@@ -63,7 +68,7 @@ def create_app(settings: Settings, *, store: SessionStore | None = None, clock: 
     return build_app(
         service="sessions",
         settings=settings,
-        routers=[api_operations.routes, api_search.routes, api_branches.routes, api.routes],
+        routers=[api_operations.routes, api_search.routes, api_transfer.routes, api_branches.routes, api.routes],
         lifespan=life,
         checks=checks,
     )
@@ -80,6 +85,19 @@ def message_index(store: SessionStore) -> MessageIndex:
     if isinstance(store, MemorySessionStore):
         return MemoryMessageIndex(store.shown)
     raise TypeError(f"{type(store).__name__} has no index of messages")
+
+
+def session_rows(store: SessionStore) -> SessionRows:
+    """What exports and imports go through, of the store where the messages are."""
+    if isinstance(store, CachedSessionStore):
+        return session_rows(store.behind)
+    if isinstance(store, SqliteSessionStore):
+        return SqliteSessionRows(store.database)
+    if isinstance(store, PostgresSessionStore):
+        return PostgresSessionRows(store.connection)
+    if isinstance(store, MemorySessionStore):
+        return store
+    raise TypeError(f"{type(store).__name__} has no way to export from")
 
 
 def _store(settings: Settings) -> SessionStore:

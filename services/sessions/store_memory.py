@@ -13,6 +13,7 @@ from services.sessions.branches import Shown, shown_by
 from services.sessions.errors import BranchNotFound, SessionExists, SessionNotFound
 from services.sessions.record import Current, LeftBranch, Listing, Position, SessionRecord, StoredTurn, Undo, Write
 from services.sessions.store import Decide, T
+from services.sessions.transfer import Whole, shifted
 
 K = TypeVar("K")
 
@@ -144,6 +145,42 @@ class MemorySessionStore:
             and (after is None or _position(session) < (after.last_activity, after.session_id))
         ]
         return sorted(found, key=_position, reverse=True)[:limit]
+
+    async def messages(
+        self, tenant: str, session_id: str, branch: int, *, after: int, before: int, limit: int
+    ) -> list[Message]:
+        found = [each for each in self._messages[tenant, session_id, branch] if after < each.seq < before]
+        return found[:limit]
+
+    async def invocations(self, tenant: str, session_id: str, *, after: int, limit: int) -> list[Invocation]:
+        kept = self._kept.get((tenant, session_id))
+        return kept.invocations[after : after + limit] if kept else []
+
+    async def turns(self, tenant: str, session_id: str, *, after: str, limit: int) -> list[StoredTurn]:
+        kept = self._kept.get((tenant, session_id))
+        turns = kept.turns.values() if kept else ()
+        found = [each for each in turns if each.turn_id > after and each.turn_id.startswith("turn-")]
+        return sorted(found, key=lambda each: each.turn_id)[:limit]
+
+    async def undos(self, tenant: str, session_id: str, branch: int, *, last_seq: int) -> list[Undo]:
+        return [each for each in self._undos[tenant, session_id, branch] if each.at_seq <= last_seq]
+
+    async def restore(self, whole: Whole) -> None:
+        session = whole.record.session
+        first = self._on_a_free_branch(replace(whole.record, session=session.model_copy(update={"branch": 0})))
+        placed = shifted(whole, first.session.branch)
+        if (session.tenant, session.session_id) in self._kept:
+            raise SessionExists(session.session_id)
+        self._kept[session.tenant, session.session_id] = _Kept(
+            placed.record,
+            left={each.branch: each for each in placed.left},
+            invocations=list(placed.invocations),
+            turns={each.turn_id: each for each in placed.turns},
+        )
+        for branch, message in placed.messages:
+            self._messages[session.tenant, session.session_id, branch].append(message)
+        for branch, undo in placed.undos:
+            self._undos[session.tenant, session.session_id, branch].append(undo)
 
     def shown(self) -> Iterator[tuple[Session, list[Message]]]:
         """Every session, of whomever, with the messages that it shows."""

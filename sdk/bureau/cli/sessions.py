@@ -1,11 +1,14 @@
 """`bureau sessions`: every conversation."""
 
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 
-from bureau.cli.terminal import ago, console, run, short, show, table
-from bureau_contracts.sessions import ForkSession, Message
+from bureau.cli.terminal import ago, console, fail, run, short, show, table
+from bureau_contracts.sessions import ForkSession, Message, SessionExport
 
 commands = typer.Typer(help="Every conversation.", no_args_is_help=True)
 
@@ -55,6 +58,25 @@ def search(
         for hit in page.hits
     ]
     show(page, as_json=as_json, table=lambda: table(("session", "seq", "who", "when", "message"), rows))
+
+
+@commands.command("export")
+def export_session(session_id: SessionId) -> None:
+    """Print a session with everything in it as one JSON document, which `import` takes."""
+    sys.stdout.write(run(lambda bureau: bureau.sessions.export(session_id)).model_dump_json() + "\n")
+
+
+@commands.command("import")
+def import_session(
+    file: Annotated[Path, typer.Argument(help="What `export` printed.", exists=True, dir_okay=False)],
+) -> None:
+    """Make a session of what was exported: the same id, messages, times and turns."""
+    try:
+        document = SessionExport.model_validate_json(file.read_bytes())
+    except ValidationError as error:
+        fail(f"{file} is no export of a session: {error.errors()[0]['msg']}")
+    imported = run(lambda bureau: bureau.sessions.import_(document))
+    console.print(f"{imported.session_id}: {imported.message_count} messages")
 
 
 @commands.command()

@@ -23,7 +23,7 @@ ANNA = Principal("acme", "anna")
 BOB = Principal("acme", "bob")
 OPERATOR = Principal("acme", "olga", scopes=frozenset({TENANT_WIDE}))
 STRANGER = Principal("globex", "anna", scopes=frozenset({ADMIN}))
-BESIDE = {"/sessions/backup", "/sessions/search"}
+BESIDE = {"/sessions/backup", "/sessions/search", "/sessions/import"}
 """Routes of no one session, each with a file of tests of its own."""
 TURN = {
     "turn_id": "turn-1",
@@ -370,6 +370,7 @@ ON_A_SESSION: dict[str, Call] = {
     "state": lambda client, id: client.get(f"/sessions/{id}/state"),
     "set state": lambda client, id: client.patch(f"/sessions/{id}/state", json={"state": {"a": 1}}),
     "set status": lambda client, id: client.patch(f"/sessions/{id}/status", json={"status": "idle"}),
+    "export": lambda client, id: client.get(f"/sessions/{id}/export"),
     "acquire": lambda client, id: client.post(f"/sessions/{id}/lease", json={"holder": "one"}),
     "renew": lambda client, id: client.put(f"/sessions/{id}/lease/renew", json={"fencing_token": 1}),
     "fork": lambda client, id: client.post(f"/sessions/{id}/fork", json={}),

@@ -15,7 +15,7 @@ COMMANDS = [
     ["agents", "import"], ["agents", "export"], ["agents", "revisions"], ["agents", "restore"], ["tools", "list"],
     ["tools", "show"], ["tools", "refresh"], ["prompts", "list"], ["prompts", "show"], ["prompts", "render"],
     ["sessions", "list"], ["sessions", "show"],
-    ["sessions", "archive"], ["sessions", "backup"], ["sessions", "search"], ["sessions", "purge"], ["memory", "add"], ["memory", "search"], ["memory", "list"],
+    ["sessions", "archive"], ["sessions", "backup"], ["sessions", "search"], ["sessions", "export"], ["sessions", "import"], ["sessions", "purge"], ["memory", "add"], ["memory", "search"], ["memory", "list"],
     ["memory", "delete"], ["jobs", "run"], ["jobs", "list"], ["jobs", "show"], ["jobs", "watch"], ["jobs", "pause"],
     ["jobs", "resume"], ["jobs", "cancel"], ["jobs", "retry"], ["jobs", "approve"], ["jobs", "reject"],
     ["jobs", "skip"], ["jobs", "workers"], ["keys", "list"], ["keys", "disable"], ["health"], ["doctor"], ["down"],
