@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from fastapi import FastAPI
 
-from kit.identity import Principal, generate_keypair
+from kit.identity import TENANT_WIDE, Principal, generate_keypair
 from kit.settings import CommonSettings
 from services.sessions.app import create_app
 from services.sessions.settings import Settings
@@ -14,6 +14,7 @@ from tests.http import service_client
 
 PRIVATE_KEY, PUBLIC_KEY = generate_keypair()
 ANNA, BOB = Principal("acme", "anna"), Principal("acme", "bob")
+OPERATOR = Principal("acme", "olga", scopes=frozenset({TENANT_WIDE}))
 
 
 @pytest.fixture(params=["alone", "with redis"])
@@ -51,3 +52,17 @@ async def test_health_tells_of_the_cache(app: FastAPI) -> None:
     async with service_client(app, None, "sessions", PRIVATE_KEY) as client:
         health = (await client.get("/health")).json()
     assert {each["status"] for each in health["dependencies"].values()} == {"ok"}
+
+
+async def test_an_import_counts_as_the_messages_that_are_in_it(app: FastAPI) -> None:
+    async with service_client(app, ANNA, "sessions", PRIVATE_KEY) as anna:
+        session = f"/sessions/{(await anna.post('/sessions', json={})).json()['session_id']}"
+        for _ in range(2):
+            assert (await anna.post(f"{session}/history", json={"role": "user", "content": "hello"})).is_success
+        document = (await anna.get(f"{session}/export")).json()
+        await anna.delete(session, params={"purge": True})
+        refused = await anna.post("/sessions/import", json=document)
+        assert (refused.status_code, refused.json()["code"]) == (429, "too_many_messages")
+        assert (await anna.get(session)).status_code == 404
+    async with service_client(app, OPERATOR, "sessions", PRIVATE_KEY) as operator:
+        assert (await operator.post("/sessions/import", json=document)).is_success
