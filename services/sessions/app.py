@@ -50,14 +50,13 @@ def create_app(settings: Settings, *, store: SessionStore | None = None, clock: 
     async def life(app: FastAPI) -> AsyncIterator[None]:
         await chosen.open()
         await rates.open()
+        limits = Limits(settings.max_messages_per_minute, rates)
         await index.open()
         app.state.operations = operations
         app.state.search = SearchService(index)
-        app.state.transferring = Transferring(chosen, rows)
+        app.state.transferring = Transferring(chosen, rows, limits)
         app.state.branching = Branching(chosen, clock or SystemClock())
-        app.state.sessions = SessionsService(
-            chosen, clock or SystemClock(), Limits(settings.max_messages_per_minute, rates)
-        )
+        app.state.sessions = SessionsService(chosen, clock or SystemClock(), limits)
         try:
             yield
         finally:
