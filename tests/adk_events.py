@@ -22,6 +22,10 @@ json_values = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3), max_leaves=8
 )
 json_objects = st.dictionaries(text, json_values, max_size=3)
+# What a state may hold: Bureau stores no NUL. Temporary keys are taken out of an event before it is stored.
+stored_text = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=30)
+state_keys = stored_text.filter(lambda key: not key.startswith("temp:"))
+stored_values = st.none() | st.booleans() | st.integers() | numbers | stored_text | st.lists(stored_text, max_size=3)
 blobs = st.binary(max_size=60)
 
 
@@ -88,8 +92,7 @@ auth_configs = made(
 actions = made(
     EventActions,
     skip_summarization=flags,
-    # Temporary keys are taken out of an event before it is stored.
-    state_delta=json_objects.map(lambda state: {key: value for key, value in state.items() if key[:5] != "temp:"}),
+    state_delta=st.dictionaries(state_keys, stored_values, max_size=3),
     artifact_delta=st.dictionaries(text, st.integers(0, 2**31), max_size=3),
     transfer_to_agent=optional(text),
     escalate=flags,

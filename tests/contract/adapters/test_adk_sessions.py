@@ -14,6 +14,8 @@ from google.adk.events import Event, EventActions
 from google.adk.sessions import Session
 from google.adk.sessions.base_session_service import GetSessionConfig
 from google.genai import types
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from bureau import Bureau
 from bureau.adapters.adk import BureauSessionService
@@ -21,6 +23,7 @@ from bureau.adapters.adk.names import bureau_id
 from bureau.errors import Forbidden, Unavailable
 from bureau_contracts.sessions import NewMessage, NewSession, NewTurn, Role
 from kit.identity import Principal
+from tests import adk_events
 from tests.adk_sessions import ORCHESTRATOR, Signed, bureau_in_process, running
 from tests.session_stores import ADAPTERS, make_store
 
@@ -131,6 +134,19 @@ async def test_a_session_object_made_by_hand_is_taken_when_it_is_up_to_date(serv
     with pytest.raises(StaleSessionError):
         await service.append_event(Session(id="s", app_name=APP, user_id=USER), said("four"))
     assert len((await read(service)).events) == 2
+
+
+@given(events=st.lists(adk_events.events, min_size=1, max_size=8))
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_every_event_comes_back_exactly_from_every_store(
+    service: BureauSessionService, events: list[Event]
+) -> None:
+    session = await service.create_session(app_name=APP, user_id=USER)
+    for event in events:
+        await service.append_event(session, event)
+    again = await service.get_session(app_name=APP, user_id=USER, session_id=session.id)
+    assert again is not None
+    assert again.events == session.events == events
 
 
 class LosesAnswers(httpx.AsyncBaseTransport):
@@ -337,6 +353,7 @@ class Counting(httpx.AsyncBaseTransport):
         return await self._inner.handle_async_request(request)
 
 
+@pytest.mark.parametrize("app", ["sqlite"], indirect=True)
 async def test_ten_thousand_events_are_read_in_few_requests(app: FastAPI, bureau: Bureau) -> None:
     service = BureauSessionService(bureau)
     await service.create_session(**NAMES)

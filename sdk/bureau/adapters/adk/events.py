@@ -1,9 +1,11 @@
 """An ADK event as a message of Bureau, and back.
 
-The exact event stands in the message's metadata; role, text, agent and tool calls are for everybody else who reads the
-session, and are cut where they do not fit. A message without an event (an operator's note, an answer of Bureau's own
-runtime) is shown to ADK as an event with its text.
+The exact event stands in the message's metadata, as an object, or as JSON text where strict JSON cannot carry it. Role,
+text, agent and tool calls are for everybody else who reads the session, and are cut where they do not fit. A message
+without an event (an operator's note, an answer of Bureau's own runtime) is shown to ADK as an event with its text.
 """
+
+import json
 
 from google.adk.events import Event
 from google.genai import types
@@ -11,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
 from bureau.adapters.adk.names import KEY
+from bureau.adapters.adk.storable import is_storable, storable, storable_text
 from bureau_contracts.sessions import Message, NewMessage, Role, ToolCall, ToolResult
 from bureau_contracts.shapes import AgentName, JsonObject
 
@@ -35,7 +38,7 @@ def to_message(event: Event) -> NewMessage:
         tool_results=[_result(each) for each in event.get_function_responses()[:MOST_CALLS]],
         input_tokens=_count(usage.prompt_token_count) if usage else None,
         output_tokens=_count(usage.candidates_token_count) if usage else None,
-        metadata={KEY: {"event": exact}},
+        metadata={KEY: {"event": exact if is_storable(exact) else json.dumps(exact)}},
     )
 
 
@@ -44,6 +47,8 @@ def to_event(message: Message) -> Event | None:
     match message.metadata.get(KEY):
         case {"event": dict(event)}:
             return Event.model_validate(event)
+        case {"event": str(text)}:
+            return Event.model_validate(json.loads(text))
     if message.role not in (Role.USER, Role.ASSISTANT):
         return None
     user = message.role is Role.USER
@@ -89,12 +94,13 @@ def _piece(part: types.Part) -> str:
 
 def _call(call: types.FunctionCall) -> ToolCall:
     name = _label(call.name)
-    return ToolCall(call_id=_label(call.id or name), name=name, arguments=to_jsonable_python(call.args or {}))
+    return ToolCall(call_id=_label(call.id or name), name=name, arguments=storable(to_jsonable_python(call.args or {})))
 
 
 def _result(response: types.FunctionResponse) -> ToolResult:
     name = _label(response.name)
-    return ToolResult(call_id=_label(response.id or name), name=name, result=to_jsonable_python(response.response))
+    result = storable(to_jsonable_python(response.response))
+    return ToolResult(call_id=_label(response.id or name), name=name, result=result)
 
 
 def _agent(author: str) -> str | None:
@@ -111,7 +117,7 @@ def _label(text: str | None) -> str:
 
 
 def _plain(text: str) -> str:
-    text = text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    text = storable_text(text)
     return text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT] + "…"
 
 

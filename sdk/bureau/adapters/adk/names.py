@@ -7,6 +7,7 @@ import re
 
 from pydantic import TypeAdapter, ValidationError
 
+from bureau.adapters.adk.storable import storable_text
 from bureau_contracts.sessions import Session
 from bureau_contracts.shapes import JsonObject, SubjectId
 
@@ -37,7 +38,7 @@ def metadata_of(app_name: str, session_id: str) -> JsonObject:
 
 
 def title_of(session_id: str) -> str:
-    return session_id.replace("\x00", "")[:TITLE_LENGTH]
+    return storable_text(session_id)[:TITLE_LENGTH]
 
 
 def adk_names(session: Session) -> tuple[str, str] | None:
