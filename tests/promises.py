@@ -33,6 +33,7 @@ PROMISES: dict[str, list[str]] = {
         "::test_concurrent_appenders_number_their_messages_without_gap_or_double",
         "tests/contract/stores/test_sessions_writers.py::test_a_writer_whose_lease_was_taken_over_is_refused",
         "tests/chaos/test_sessions_survive_kill.py::test_acknowledged_messages_survive_kill_9",
+        "tests/chaos/test_sessions_kill.py::test_every_acknowledged_message_survives_kill_9",
     ],
     "ADK's sessions in Bureau: every event comes back exactly, is stored once, and whoever was overtaken is told": [
         "tests/unit/sdk/test_adk_events.py::test_every_event_comes_back_exactly",
