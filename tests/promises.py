@@ -76,6 +76,14 @@ PROMISES: dict[str, list[str]] = {
     "After a purge nothing of the text is left in SQLite's file": [
         "tests/unit/sessions/test_search_sqlite.py::test_after_a_purge_nothing_of_the_text_is_in_the_file",
     ],
+    "A full disk costs the sessions nothing that was acknowledged": [
+        "tests/chaos/test_sessions_full_disk.py::test_what_was_acknowledged_before_the_disk_was_full_is_there",
+        "tests/unit/sessions/test_store_sqlite.py::test_a_full_disk_is_said_and_changes_nothing_and_passes",
+    ],
+    "What is exported is imported the same": [
+        "tests/contract/http/test_sessions_transfer_api.py::test_what_was_exported_and_purged_is_imported_the_same",
+        "tests/contract/http/test_sessions_transfer_api.py::test_a_forks_export_stands_alone",
+    ],
     "A damaged SQLite file is set aside whole and said, never deleted": [
         "tests/unit/sessions/test_sqlite_damage.py::test_a_damaged_file_is_set_aside_and_a_new_one_begins",
     ],
