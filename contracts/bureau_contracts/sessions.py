@@ -166,6 +166,8 @@ class Session(Answer):
     created_at: Timestamp
     updated_at: Timestamp
     last_activity: Timestamp
+    expires_at: Timestamp | None = None
+    """When it expires unless something happens in it; None: never, or it is archived."""
     message_count: int
     version: int
     """Counts every change of the session from 1."""
@@ -220,6 +222,40 @@ class Deleted(Answer):
     status: str = "deleted"
 
 
+class SessionResumed(Answer):
+    status: str = "resumed"
+    expires_at: Timestamp | None = None
+
+
+class CleanUpSessions(Request):
+    """POST /sessions/cleanup: archives sessions that are completed, with errors or without, and lie idle for long."""
+
+    older_than_days: Annotated[int, Field(ge=0, le=36_500)] = 7
+    """Since the last activity."""
+    user_id: SubjectId | None = None
+    """None: one's own; with a tenant-wide scope everybody's."""
+    purge: bool = False
+    """They are erased instead."""
+    dry_run: bool = False
+    """They are counted, and nothing is changed."""
+
+
+class SessionsCleanedUp(Answer):
+    status: str = "cleaned_up"
+    sessions: int
+    """That were archived or purged, or would have been."""
+    dry_run: bool = False
+
+
+class SessionsErased(Answer):
+    """DELETE /sessions: everything of one person is gone."""
+
+    status: str = "erased"
+    sessions: int
+    user_state: bool
+    """Whether there were keys of the person's own (`user:`)."""
+
+
 class BackupMade(Answer):
     """POST /sessions/backup: a copy of the whole SQLite file, as of one moment, lies beside it."""
 
@@ -268,7 +304,10 @@ class StatusChange(Request):
 
 
 class StatePatch(Request):
-    """PATCH /sessions/{id}/state: keys are set; a null deletes one. Keys that start with ``temp:`` are not stored."""
+    """PATCH /sessions/{id}/state: keys are set; a null deletes one.
+
+    ``user:`` keys are seen in all sessions of the user, ``app:`` keys in all of the tenant; ``temp:`` ones are not stored.
+    """
 
     state: JsonObject
 
@@ -432,3 +471,55 @@ class Branch(Answer):
 class BranchList(Answer):
     branches: list[Branch]
     """The latest first."""
+
+
+class CompactSession(Request):
+    """POST /sessions/{id}/compact: makes a summary stand for older messages, when all would be over `max_tokens`."""
+
+    max_tokens: Annotated[int, Field(ge=100, le=200_000)] = 1500
+    """Of the summary and the messages behind it, together."""
+    keep_last: Annotated[int, Field(ge=0, le=1000)] | None = None
+    """So many messages stay as they are, whatever their size; None: those that fit."""
+
+
+class Covers(Answer):
+    first_seq: int
+    last_seq: int
+
+
+class Summary(Answer):
+    """GET /sessions/{id}/summary. The messages that it covers stay, readable and searchable."""
+
+    text: str
+    covers: Covers
+    made_by: str
+    """``extractive``, or a model (``openai:NAME``); after a failure, what failed as well."""
+    tokens_before: int
+    """Of the messages that it covers."""
+    tokens_after: int
+    """Of its text."""
+    created_at: Timestamp
+
+
+class Window(Answer):
+    """GET /sessions/{id}/window: what a model is shown of a session."""
+
+    summary: Summary | None = None
+    messages: list[Message]
+    """The newest ones that fit, oldest first; what the summary covers is not among them."""
+    tokens: int
+    """Of both: what providers counted, else an estimate."""
+    omitted: int
+    """Messages that are neither covered nor shown: with more than 0, compact the session."""
+
+
+class Compacted(Window):
+    compacted: bool
+    """Whether a summary covers more than before."""
+
+
+class Swept(Answer):
+    """POST /sessions/sweep: what was done, by what it is."""
+
+    status: str = "swept"
+    counts: dict[str, int]

@@ -1,15 +1,18 @@
 """Composition root of the sessions service: the only module that chooses a store."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 
 from kit.clock import Clock, SystemClock
 from kit.health import Check
+from kit.tasks import background, every
 from kit.web import build_app
-from services.sessions import api, api_branches, api_operations, api_search, api_transfer
+from services.sessions import api, api_branches, api_compaction, api_operations, api_search, api_transfer
 from services.sessions.branching import Branching
+from services.sessions.compaction import Compaction
 from services.sessions.limits import Limits
 from services.sessions.operations import Operations
 from services.sessions.rates import LocalMessageRates, MessageRates
@@ -26,6 +29,9 @@ from services.sessions.store_cached import CachedSessionStore
 from services.sessions.store_memory import MemorySessionStore
 from services.sessions.store_postgres import PostgresSessionStore
 from services.sessions.store_sqlite import SqliteSessionStore
+from services.sessions.summariser_extractive import ExtractiveSummariser
+from services.sessions.summariser_fallback import SummariserWithFallback
+from services.sessions.sweep import Sweep
 from services.sessions.tails_redis import RedisTails
 from services.sessions.transfer import SessionRows
 from services.sessions.transfer_postgres import PostgresSessionRows
@@ -58,7 +64,11 @@ def create_app(settings: Settings, *, store: SessionStore | None = None, clock: 
         app.state.branching = Branching(chosen, clock or SystemClock())
         app.state.sessions = SessionsService(chosen, clock or SystemClock(), limits)
         try:
-            yield
+            async with _compaction(settings, chosen, clock or SystemClock()) as compaction:
+                sweep = Sweep([partial(compaction.sweep, above_tokens=settings.compact_above_tokens)])
+                app.state.compaction, app.state.sweep = compaction, sweep
+                async with background(*_periodic(settings, sweep)):
+                    yield
         finally:
             await index.close()
             await rates.close()
@@ -67,10 +77,45 @@ def create_app(settings: Settings, *, store: SessionStore | None = None, clock: 
     return build_app(
         service="sessions",
         settings=settings,
-        routers=[api_operations.routes, api_search.routes, api_transfer.routes, api_branches.routes, api.routes],
+        # Routes of no one session come before those of one.
+        routers=[
+            api_operations.routes,
+            api_search.routes,
+            api_transfer.routes,
+            api_branches.routes,
+            api_compaction.routes,
+            api.routes,
+        ],
         lifespan=life,
         checks=checks,
     )
+
+
+@asynccontextmanager
+async def _compaction(settings: Settings, store: SessionStore, clock: Clock) -> AsyncIterator[Compaction]:
+    extractive = ExtractiveSummariser()
+    kind, _, model = settings.summariser.partition(":")
+    if kind == extractive.name:
+        yield Compaction(store, extractive, clock)
+        return
+    # Not at the top: without a model the service needs no client.
+    from kit.http_client import outside_http
+    from services.sessions.summariser_openai import OpenAiSummariser
+
+    seconds = settings.summariser_timeout_seconds
+    async with outside_http(timeout_seconds=seconds, connect_seconds=min(seconds, 5)) as client:
+        asking = OpenAiSummariser(
+            model,
+            client,
+            base_url=settings.summariser_base_url,
+            api_key=settings.summariser_api_key,
+            timeout_seconds=seconds,
+        )
+        yield Compaction(store, SummariserWithFallback(asking, extractive), clock)
+
+
+def _periodic(settings: Settings, sweep: Sweep) -> list[Coroutine[object, object, None]]:
+    return [every(settings.sweep_seconds, sweep.run, name="sweep")] if settings.sweep_seconds else []
 
 
 def message_index(store: SessionStore) -> MessageIndex:

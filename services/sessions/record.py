@@ -36,6 +36,8 @@ class SessionRecord:
     "" when the session is older than this number."""
     lineage: tuple[Segment, ...] = ()
     """What the session shows before its own branch, in order. Empty when it was never forked nor rewound."""
+    shared: JsonObject = field(default_factory=dict, compare=False)
+    """State that is seen in the session and belongs to its user or its tenant. Read only; see `Write.shared`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,33 @@ class Undo:
 
 
 @dataclass(frozen=True, slots=True)
+class SummaryPlace:
+    """Where the last message stands that a summary covers; that says what all of them are."""
+
+    session_id: str
+    branch: int
+    last_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSummary:
+    """What stands, in a model's context, for the messages 1 … last_seq of every session that shows that place."""
+
+    place: SummaryPlace
+    digest: str
+    """Of what it covers."""
+    built_on_seq: int
+    built_on_digest: str
+    """Of the summary that it contains; 0 and "" for the first."""
+    text: str
+    made_by: str
+    tokens_before: int
+    """Of the messages that it covers."""
+    tokens_after: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class StoredTurn:
     """A turn that was stored, and what its caller was answered."""
 
@@ -72,6 +101,28 @@ class StoredTurn:
     """Of its content: the same id with another content is refused."""
     answer: TurnStored
     stored_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """That a write was done under a key, and what its caller was answered. Stands among the session's turns."""
+
+    name: str
+    digest: str
+    """Of what was asked for."""
+    answer: str
+    """JSON."""
+    stored_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SharedState:
+    """Changes of state that is not a session's own: keys to set, None to delete one."""
+
+    user: JsonObject
+    """Of the session's user."""
+    app: JsonObject
+    """Of its tenant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +136,10 @@ class Current:
     """Those that were asked for, the newest first."""
     left: LeftBranch | None = None
     """The branch that was asked for, when it is one that was left."""
+    summary: StoredSummary | None = None
+    """The last one that applies to what the session shows, when it was asked for."""
+    receipt: Receipt | None = None
+    """The one that was asked for, when there is one already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +156,23 @@ class Write:
     """The branch that the session shows no longer."""
     created: SessionRecord | None = None
     """Another session that begins with this change. Raises SessionExists when its id is taken."""
+    created_undo: Undo | None = None
+    """On the branch that session writes to."""
+    summary: StoredSummary | None = None
+    """Replaces one of the same place."""
+    discarded: SummaryPlace | None = None
+    """Of a summary that is to go."""
+    receipt: Receipt | None = None
+    shared: SharedState | None = None
+    """Merged into what there is at that moment, key by key: other sessions write to the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grown:
+    """A session that may have much to summarise."""
+
+    tenant: str
+    session_id: str
 
 
 @dataclass(frozen=True, slots=True)

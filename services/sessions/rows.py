@@ -7,7 +7,18 @@ from typing import Any, Protocol
 
 from bureau_contracts.sessions import Context, Invocation, Lease, Message, Session, TurnStored
 from bureau_contracts.shapes import JsonObject
-from services.sessions.record import LeftBranch, Segment, SessionRecord, StoredTurn, Undo
+from services.sessions.record import (
+    LeftBranch,
+    Receipt,
+    Segment,
+    SessionRecord,
+    SharedState,
+    StoredSummary,
+    StoredTurn,
+    SummaryPlace,
+    Undo,
+)
+from services.sessions.scopes import merged
 
 Values = tuple[str | int | float | bool | datetime | None, ...]
 
@@ -116,10 +127,32 @@ def turn_values(session: Session, turn: StoredTurn) -> Values:
     )
 
 
+def receipt_values(session: Session, receipt: Receipt) -> Values:
+    """tenant, session_id, turn_id, digest, answer, created_at."""
+    return (session.tenant, session.session_id, receipt.name, receipt.digest, receipt.answer, receipt.stored_at)
+
+
+def shared_changes(session: Session, shared: SharedState | None) -> list[tuple[str, JsonObject]]:
+    """user_id ('' for everybody's) and what changes; always in this order, so that writers never wait in a circle."""
+    if shared is None:
+        return []
+    return [(user, changes) for user, changes in ((session.user_id, shared.user), ("", shared.app)) if changes]
+
+
+def merged_json(state: str, changes: JsonObject) -> str:
+    return to_json(merged(_object(state), changes))
+
+
 def undo_values(session: Session, undo: Undo) -> Values:
     """tenant, session_id, branch, at_seq, state, context."""
     context = None if undo.context is None else to_json(dict(undo.context))
     return (session.tenant, session.session_id, session.branch, undo.at_seq, to_json(undo.state), context)
+
+
+def first_undo_values(session: Session, undo: Undo) -> Values:
+    """at_seq, state, context, tenant, session_id. The store alone knows the branch that a new session writes to."""
+    tenant, session_id, _, *values = undo_values(session, undo)
+    return (*values, tenant, session_id)
 
 
 def left_values(session: Session, left: LeftBranch) -> Values:
@@ -133,6 +166,25 @@ def left_values(session: Session, left: LeftBranch) -> Values:
         left.left_at,
         to_json(left.state),
         to_json(dict(left.context)),
+    )
+
+
+def summary_values(session: Session, summary: StoredSummary) -> Values:
+    """tenant, session_id, branch, last_seq, digest, built_on_seq, built_on_digest, made_by, tokens_before,
+    tokens_after, created_at, text."""
+    return (
+        session.tenant,
+        summary.place.session_id,
+        summary.place.branch,
+        summary.place.last_seq,
+        summary.digest,
+        summary.built_on_seq,
+        summary.built_on_digest,
+        summary.made_by,
+        summary.tokens_before,
+        summary.tokens_after,
+        summary.created_at,
+        summary.text,
     )
 
 
@@ -181,6 +233,7 @@ def record_of(row: Row) -> SessionRecord:
         lease,
         incarnation=row["incarnation"],
         lineage=_lineage(row["lineage"]),
+        shared={**_object(row["user_state"] or "{}"), **_object(row["app_state"] or "{}")},
     )
 
 
@@ -224,6 +277,10 @@ def turn_of(row: Row) -> StoredTurn:
     )
 
 
+def receipt_of(row: Row) -> Receipt:
+    return Receipt(row["turn_id"], row["digest"], row["answer"], _time(row["created_at"]))
+
+
 def undo_of(row: Row) -> Undo:
     context = None if row["context"] is None else Context.model_validate_json(row["context"])
     return Undo(row["at_seq"], _object(row["state"]), context)
@@ -237,6 +294,20 @@ def left_of(row: Row) -> LeftBranch:
         _time(row["left_at"]),
         _object(row["state"]),
         Context.model_validate_json(row["context"]),
+    )
+
+
+def summary_of(row: Row) -> StoredSummary:
+    return StoredSummary(
+        place=SummaryPlace(row["session_id"], row["branch"], row["last_seq"]),
+        digest=row["digest"],
+        built_on_seq=row["built_on_seq"],
+        built_on_digest=row["built_on_digest"],
+        text=row["text"],
+        made_by=row["made_by"],
+        tokens_before=row["tokens_before"],
+        tokens_after=row["tokens_after"],
+        created_at=_time(row["created_at"]),
     )
 
 

@@ -41,6 +41,20 @@ class Settings(ServerSettings):
     max_messages_per_minute: int = Field(600, ge=0, le=10**9)
     """Messages that a user may store within any minute; 0: no limit."""
 
+    summariser: str = Field("extractive", pattern=r"^(extractive|openai:\S+)$", max_length=200)
+    """Who summarises what was said: ``extractive`` keeps telling sentences and needs no model; ``openai:NAME`` asks a
+    model, and falls back to ``extractive`` when that fails."""
+    summariser_base_url: Annotated[str, Field(pattern=r"^https?://\S+$")] = "https://api.openai.com/v1"
+    """Any endpoint that speaks OpenAI's chat completions."""
+    summariser_api_key: SecretStr = SecretStr("")
+    """Empty: the endpoint is called without one."""
+    summariser_timeout_seconds: float = Field(30, gt=0, le=600)
+    """Of one piece to summarise, a second try included."""
+    compact_above_tokens: int = Field(4000, ge=100, le=200_000)
+    """An active session with more than so many tokens, its summary included, is compacted by the sweep."""
+    sweep_seconds: float = Field(300, ge=0, le=7 * 24 * 3600)
+    """How often the service does by itself what `POST /sessions/sweep` does, for all tenants; 0: never."""
+
     @property
     def sqlite_path(self) -> Path | None:
         """Where the SQLite file is; None when sessions are kept in Postgres."""

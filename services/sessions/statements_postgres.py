@@ -9,17 +9,19 @@ LISTED_COLUMNS = """
     SELECT s.tenant, s.session_id, s.user_id, title, status, s.lifecycle, autonomy_level, created_at, updated_at,
            s.last_activity, message_count, version, metadata, state, s.branch, forked_from"""
 
-LISTED = LISTED_COLUMNS + " FROM sessions.sessions AS s"
+LISTED = " FROM sessions.sessions AS s"
 
-LISTED_BY_AGENT = (
-    LISTED_COLUMNS + " FROM sessions.session_agents AS a JOIN sessions.sessions AS s USING (tenant, session_id)"
-)
+LISTED_BY_AGENT = " FROM sessions.session_agents AS a JOIN sessions.sessions AS s USING (tenant, session_id)"
 
 SESSION = """
     SELECT tenant, session_id, user_id, title, status, lifecycle, autonomy_level, created_at, updated_at,
            last_activity, message_count, invocation_count, version, last_fencing_token, lease_holder,
-           lease_expires_at, metadata, state, context, incarnation, branch, lineage, forked_from, revision
-    FROM sessions.sessions
+           lease_expires_at, metadata, state, context, incarnation, branch, lineage, forked_from, revision,
+           (SELECT h.state FROM sessions.shared_state AS h
+            WHERE h.tenant = s.tenant AND h.user_id = s.user_id) AS user_state,
+           (SELECT h.state FROM sessions.shared_state AS h
+            WHERE h.tenant = s.tenant AND h.user_id = '') AS app_state
+    FROM sessions.sessions AS s
     WHERE tenant = $1 AND session_id = $2 AND ($3::text IS NULL OR user_id = $3)"""
 
 LOCK_SESSION = SESSION + " FOR UPDATE"
@@ -85,6 +87,10 @@ MESSAGES = """
     FROM sessions.messages
     WHERE tenant = $1 AND session_id = $2 AND branch = $3 AND seq > $4 AND seq < $5"""
 
+INSERT_FIRST_UNDO = """
+    INSERT INTO sessions.undos (at_seq, state, context, tenant, session_id, branch)
+    SELECT $1, $2, $3, tenant, session_id, branch FROM sessions.sessions WHERE tenant = $4 AND session_id = $5"""
+
 UNDOS = """
     SELECT at_seq, state, context FROM sessions.undos
     WHERE tenant = $1 AND session_id = $2 AND branch = $3 AND at_seq > $4 AND at_seq <= $5 ORDER BY number DESC"""
@@ -106,6 +112,48 @@ INHERIT_AGENTS = """
     FROM sessions.session_agents AS a JOIN sessions.sessions AS n ON n.tenant = a.tenant AND n.session_id = $1
     WHERE a.tenant = $2 AND a.session_id = $3"""
 
+INSERT_SUMMARY = """
+    INSERT INTO sessions.summaries (
+        tenant, session_id, branch, last_seq, digest, built_on_seq, built_on_digest, made_by, tokens_before,
+        tokens_after, created_at, text)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+    ON CONFLICT (tenant, session_id, branch, last_seq) DO UPDATE SET
+        digest = excluded.digest, built_on_seq = excluded.built_on_seq, built_on_digest = excluded.built_on_digest,
+        made_by = excluded.made_by, tokens_before = excluded.tokens_before, tokens_after = excluded.tokens_after,
+        created_at = excluded.created_at, text = excluded.text"""
+
+# The last one on a branch up to a message.
+SUMMARY = """
+    SELECT session_id, branch, last_seq, digest, built_on_seq, built_on_digest, made_by, tokens_before, tokens_after,
+           created_at, text
+    FROM sessions.summaries
+    WHERE tenant = $1 AND session_id = $2 AND branch = $3 AND last_seq <= $4 ORDER BY last_seq DESC LIMIT 1"""
+
+DELETE_SUMMARY = """
+    DELETE FROM sessions.summaries WHERE tenant = $1 AND session_id = $2 AND branch = $3 AND last_seq = $4"""
+
+# Tenant by tenant, so that each uses the index of its sessions by activity.
+GROWN = """
+    WITH RECURSIVE tenants (tenant) AS (
+        SELECT coalesce($1::text, (SELECT min(tenant) FROM sessions.sessions WHERE tenant >= $4)) COLLATE "C"
+        UNION ALL
+        SELECT (SELECT min(s.tenant) FROM sessions.sessions AS s WHERE s.tenant > tenants.tenant) FROM tenants
+        WHERE tenants.tenant IS NOT NULL AND $1::text IS NULL)
+    SELECT a.tenant, a.session_id
+    FROM tenants
+    CROSS JOIN LATERAL (
+        SELECT s.tenant, s.session_id, s.branch,
+               (SELECT max(y.last_seq) FROM sessions.summaries AS y
+                WHERE y.tenant = s.tenant AND y.session_id = s.session_id AND y.branch = s.branch) AS covered
+        FROM sessions.sessions AS s
+        WHERE s.tenant = tenants.tenant AND s.lifecycle = 'active' AND s.last_activity >= $2
+          AND (s.tenant, s.session_id) > ($4, $5)) AS a
+    WHERE (SELECT sum(length(m.content::text) + length(m.tool_calls::text) + length(m.tool_results::text))
+           FROM sessions.messages AS m
+           WHERE m.tenant = a.tenant AND m.session_id = a.session_id AND m.branch = a.branch
+             AND m.seq > coalesce(a.covered, 0)) >= $3
+    ORDER BY a.tenant, a.session_id LIMIT $6"""
+
 LAST_INVOCATIONS = """
     SELECT agent_name, query, response, success, error_message, duration_ms, input_tokens, output_tokens, cost,
            trace_id, created_at
@@ -118,11 +166,50 @@ TURN = """
     WHERE tenant = $1 AND session_id = $2 AND turn_id = $3"""
 
 
+INSERT_TURN = """
+    INSERT INTO sessions.turns (tenant, session_id, turn_id, digest, answer, created_at)
+    VALUES ($1, $2, $3, $4, $5, $6)"""
+
+# Locks it, so that nobody else's keys are lost between this and what is written next; made when there is none.
+LOCK_SHARED_STATE = """
+    INSERT INTO sessions.shared_state AS h (tenant, user_id, state, version) VALUES ($1, $2, '{}', 1)
+    ON CONFLICT (tenant, user_id) DO UPDATE SET version = h.version + 1
+    RETURNING state"""
+
+KEEP_SHARED_STATE = "UPDATE sessions.shared_state SET state = $3 WHERE tenant = $1 AND user_id = $2"
+
+FORGET_SHARED_STATE = "DELETE FROM sessions.shared_state WHERE tenant = $1 AND user_id = $2 RETURNING user_id"
+
+# Rows that another replica is removing are left to it.
+DROP_RECEIPTS = """
+    WITH dropped AS (
+        DELETE FROM sessions.turns WHERE (tenant, session_id, turn_id) IN (
+            SELECT tenant, session_id, turn_id FROM sessions.turns
+            WHERE left(turn_id, 4) = 'key:' AND created_at < $1
+            ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+        RETURNING turn_id)
+    SELECT count(*) FROM dropped"""
+
+# From one tenant to the next by the index: none of their sessions is looked at.
+TENANTS = """
+    WITH RECURSIVE tenants (tenant) AS (
+        SELECT (SELECT min(s.tenant) FROM sessions.sessions AS s WHERE s.tenant > $1)
+        UNION ALL
+        SELECT (SELECT min(s.tenant) FROM sessions.sessions AS s WHERE s.tenant > tenants.tenant) FROM tenants
+        WHERE tenants.tenant IS NOT NULL)
+    SELECT tenant FROM tenants WHERE tenant IS NOT NULL LIMIT $2"""
+
+
+def count_query(reach: Reach, listing: Listing, limit: int) -> tuple[str, list[str | int | datetime]]:
+    query, values = page_query(reach, listing, None, limit, of="SELECT 1")
+    return f"SELECT count(*) FROM ({query}) AS found", values
+
+
 def page_query(
-    reach: Reach, listing: Listing, after: Position | None, limit: int
+    reach: Reach, listing: Listing, after: Position | None, limit: int, *, of: str = LISTED_COLUMNS
 ) -> tuple[str, list[str | int | datetime]]:
     """Conditions are left out, not made optional in SQL, so that each way to list uses its own index."""
-    tables, places = LISTED, "s"
+    tables, places = of + LISTED, "s"
     values: list[str | int | datetime] = [reach.tenant, listing.lifecycle.value, limit]
     where = ["{places}.tenant = $1", "{places}.lifecycle = $2"]
 
@@ -132,7 +219,7 @@ def page_query(
         where.append(condition.replace("?1", f"${first}").replace("?2", f"${first + 1}"))
 
     if listing.agent is not None:
-        tables, places = LISTED_BY_AGENT, "a"
+        tables, places = of + LISTED_BY_AGENT, "a"
         require("a.agent = ?1", listing.agent)
     if reach.user is not None:
         require("{places}.user_id = ?1", reach.user)

@@ -10,15 +10,18 @@ LISTED_COLUMNS = """
            created_at, updated_at, sessions.last_activity, message_count, version, metadata, state,
            sessions.branch, forked_from"""
 
-LISTED = LISTED_COLUMNS + " FROM sessions"
+LISTED = " FROM sessions"
 
 # CROSS JOIN: SQLite keeps this order of the tables, and so the order of the agent's index.
-LISTED_BY_AGENT = LISTED_COLUMNS + " FROM session_agents CROSS JOIN sessions USING (tenant, session_id)"
+LISTED_BY_AGENT = " FROM session_agents CROSS JOIN sessions USING (tenant, session_id)"
 
 SESSION = """
     SELECT tenant, session_id, user_id, title, status, lifecycle, autonomy_level, created_at, updated_at,
            last_activity, message_count, invocation_count, version, last_fencing_token, lease_holder,
-           lease_expires_at, metadata, state, context, incarnation, branch, lineage, forked_from
+           lease_expires_at, metadata, state, context, incarnation, branch, lineage, forked_from,
+           (SELECT h.state FROM shared_state AS h
+            WHERE h.tenant = sessions.tenant AND h.user_id = sessions.user_id) AS user_state,
+           (SELECT h.state FROM shared_state AS h WHERE h.tenant = sessions.tenant AND h.user_id = '') AS app_state
     FROM sessions
     WHERE tenant = :tenant AND session_id = :session_id AND (:user IS NULL OR user_id = :user)"""
 
@@ -57,6 +60,10 @@ MESSAGES = """
 
 INSERT_UNDO = "INSERT INTO undos (tenant, session_id, branch, at_seq, state, context) VALUES (?, ?, ?, ?, ?, ?)"
 
+INSERT_FIRST_UNDO = """
+    INSERT INTO undos (at_seq, state, context, tenant, session_id, branch)
+    SELECT ?, ?, ?, tenant, session_id, branch FROM sessions WHERE tenant = ? AND session_id = ?"""
+
 UNDOS = """
     SELECT at_seq, state, context FROM undos
     WHERE tenant = ? AND session_id = ? AND branch = ? AND at_seq > ? AND at_seq <= ? ORDER BY number DESC"""
@@ -76,6 +83,41 @@ INHERIT_AGENTS = """
     SELECT n.tenant, n.session_id, a.agent, n.user_id, n.lifecycle, n.last_activity
     FROM session_agents AS a JOIN sessions AS n ON n.tenant = a.tenant AND n.session_id = ?
     WHERE a.tenant = ? AND a.session_id = ?"""
+
+INSERT_SUMMARY = """
+    INSERT OR REPLACE INTO summaries (
+        tenant, session_id, branch, last_seq, digest, built_on_seq, built_on_digest, made_by, tokens_before,
+        tokens_after, created_at, text)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+
+# The last one on a branch up to a message.
+SUMMARY = """
+    SELECT session_id, branch, last_seq, digest, built_on_seq, built_on_digest, made_by, tokens_before, tokens_after,
+           created_at, text
+    FROM summaries
+    WHERE tenant = ? AND session_id = ? AND branch = ? AND last_seq <= ? ORDER BY last_seq DESC LIMIT 1"""
+
+DELETE_SUMMARY = "DELETE FROM summaries WHERE tenant = ? AND session_id = ? AND branch = ? AND last_seq = ?"
+
+# Tenant by tenant, so that each uses the index of its sessions by activity.
+GROWN = """
+    WITH RECURSIVE tenants (tenant) AS (
+        SELECT coalesce(:tenant, (SELECT min(tenant) FROM sessions WHERE tenant >= :after_tenant))
+        UNION ALL
+        SELECT (SELECT min(s.tenant) FROM sessions AS s WHERE s.tenant > tenants.tenant) FROM tenants
+        WHERE tenants.tenant IS NOT NULL AND :tenant IS NULL),
+    active AS (
+        SELECT s.tenant, s.session_id, s.branch,
+               (SELECT max(y.last_seq) FROM summaries AS y
+                WHERE y.tenant = s.tenant AND y.session_id = s.session_id AND y.branch = s.branch) AS covered
+        FROM tenants CROSS JOIN sessions AS s INDEXED BY sessions_of_tenant
+        WHERE s.tenant = tenants.tenant AND s.lifecycle = 'active' AND s.last_activity >= :since
+          AND (s.tenant, s.session_id) > (:after_tenant, :after_session))
+    SELECT a.tenant, a.session_id FROM active AS a
+    WHERE (SELECT sum(length(m.content) + length(m.tool_calls) + length(m.tool_results)) FROM messages AS m
+           WHERE m.tenant = a.tenant AND m.session_id = a.session_id AND m.branch = a.branch
+             AND m.seq > coalesce(a.covered, 0)) >= :characters
+    ORDER BY a.tenant, a.session_id LIMIT :limit"""
 
 INSERT_INVOCATION = """
     INSERT INTO invocations (
@@ -98,9 +140,39 @@ TURN = """
     WHERE tenant = :tenant AND session_id = :session_id AND turn_id = :turn_id"""
 
 
-def page_query(reach: Reach, listing: Listing, after: Position | None, limit: int) -> tuple[str, list[str | int]]:
+SHARED_STATE = "SELECT state FROM shared_state WHERE tenant = ? AND user_id = ?"
+
+KEEP_SHARED_STATE = """
+    INSERT INTO shared_state (tenant, user_id, state, version) VALUES (?, ?, ?, 1)
+    ON CONFLICT (tenant, user_id) DO UPDATE SET state = excluded.state, version = version + 1"""
+
+FORGET_SHARED_STATE = "DELETE FROM shared_state WHERE tenant = ? AND user_id = ?"
+
+DROP_RECEIPTS = """
+    DELETE FROM turns WHERE rowid IN (
+        SELECT rowid FROM turns INDEXED BY receipts_by_age
+        WHERE substr(turn_id, 1, 4) = 'key:' AND created_at < ? ORDER BY created_at LIMIT ?)"""
+
+# From one tenant to the next by the index: none of their sessions is looked at.
+TENANTS = """
+    WITH RECURSIVE tenants (tenant) AS (
+        SELECT (SELECT min(s.tenant) FROM sessions AS s WHERE s.tenant > ?)
+        UNION ALL
+        SELECT (SELECT min(s.tenant) FROM sessions AS s WHERE s.tenant > tenants.tenant) FROM tenants
+        WHERE tenants.tenant IS NOT NULL)
+    SELECT tenant FROM tenants WHERE tenant IS NOT NULL LIMIT ?"""
+
+
+def count_query(reach: Reach, listing: Listing, limit: int) -> tuple[str, list[str | int]]:
+    query, values = page_query(reach, listing, None, limit, of="SELECT 1")
+    return f"SELECT count(*) FROM ({query})", values
+
+
+def page_query(
+    reach: Reach, listing: Listing, after: Position | None, limit: int, *, of: str = LISTED_COLUMNS
+) -> tuple[str, list[str | int]]:
     """Conditions are left out, not made optional in SQL, so that each way to list uses its own index."""
-    tables, places = LISTED, "sessions"
+    tables, places = of + LISTED, "sessions"
     where, values = ["{places}.tenant = ?", "{places}.lifecycle = ?"], [reach.tenant, listing.lifecycle.value]
 
     def require(condition: str, *wanted: str | datetime) -> None:
@@ -108,7 +180,7 @@ def page_query(reach: Reach, listing: Listing, after: Position | None, limit: in
         values.extend(text_of(each) if isinstance(each, datetime) else each for each in wanted)
 
     if listing.agent is not None:
-        tables, places = LISTED_BY_AGENT, "session_agents"
+        tables, places = of + LISTED_BY_AGENT, "session_agents"
         require("session_agents.agent = ?", listing.agent)
     if reach.user is not None:
         require("{places}.user_id = ?", reach.user)

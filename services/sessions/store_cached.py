@@ -8,12 +8,25 @@ else's, whatever became of the cache meanwhile, and a change need not wait for a
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar
 
 from bureau_contracts.sessions import Invocation, Message, Session
-from kit.identity import Reach
+from kit.identity import Owner, Reach
 from kit.tasks import together
-from services.sessions.record import Current, LeftBranch, Listing, Position, SessionRecord, StoredTurn, Write
+from services.sessions.record import (
+    Current,
+    Grown,
+    LeftBranch,
+    Listing,
+    Position,
+    Receipt,
+    SessionRecord,
+    SharedState,
+    StoredSummary,
+    StoredTurn,
+    Write,
+)
 from services.sessions.store import Decide, SessionStore, T
 from services.sessions.tails import KEPT, Place, Tail, Tails, stamp_of, tail_of
 
@@ -50,8 +63,10 @@ class CachedSessionStore:
     async def ping(self) -> str:
         return await self._store.ping()
 
-    async def create(self, record: SessionRecord) -> None:
-        await self._store.create(record)
+    async def create(
+        self, record: SessionRecord, *, shared: SharedState | None = None, receipt: Receipt | None = None
+    ) -> None:
+        await self._store.create(record, shared=shared, receipt=receipt)
 
     async def change(
         self,
@@ -60,8 +75,10 @@ class CachedSessionStore:
         decide: Decide[T],
         *,
         turn_id: str | None = None,
+        receipt: str | None = None,
         branch: int | None = None,
-        undos_after: int | None = None,
+        undos_from: int | None = None,
+        summary: bool = False,
     ) -> T:
         made: list[tuple[SessionRecord, Write]] = []
 
@@ -71,7 +88,14 @@ class CachedSessionStore:
             return answer, write
 
         answer = await self._store.change(
-            reach, session_id, watched, turn_id=turn_id, branch=branch, undos_after=undos_after
+            reach,
+            session_id,
+            watched,
+            turn_id=turn_id,
+            receipt=receipt,
+            branch=branch,
+            undos_from=undos_from,
+            summary=summary,
         )
         for before, write in made:
             await self._extend(before, write)
@@ -83,6 +107,9 @@ class CachedSessionStore:
 
     async def get(self, reach: Reach, session_id: str) -> SessionRecord:
         return await self._store.get(reach, session_id)
+
+    async def receipt(self, reach: Reach, session_id: str, name: str) -> Receipt | None:
+        return await self._store.receipt(reach, session_id, name)
 
     async def turn(self, reach: Reach, session_id: str, turn_id: str) -> StoredTurn | None:
         return await self._store.turn(reach, session_id, turn_id)
@@ -116,11 +143,35 @@ class CachedSessionStore:
             reach, session_id, after=after, before=before, limit=limit, newest=newest, branch=branch
         )
 
+    async def window(
+        self, reach: Reach, session_id: str, *, limit: int
+    ) -> tuple[SessionRecord, StoredSummary | None, list[Message]]:
+        return await self._store.window(reach, session_id, limit=limit)
+
+    async def grown(
+        self, tenant: str | None, *, active_since: datetime, characters: int, after: Grown | None, limit: int
+    ) -> list[Grown]:
+        return await self._store.grown(
+            tenant, active_since=active_since, characters=characters, after=after, limit=limit
+        )
+
     async def branches(self, reach: Reach, session_id: str) -> tuple[SessionRecord, list[LeftBranch]]:
         return await self._store.branches(reach, session_id)
 
     async def page(self, reach: Reach, listing: Listing, *, after: Position | None, limit: int) -> list[Session]:
         return await self._store.page(reach, listing, after=after, limit=limit)
+
+    async def count(self, reach: Reach, listing: Listing, *, limit: int) -> int:
+        return await self._store.count(reach, listing, limit=limit)
+
+    async def tenants(self, *, after: str, limit: int) -> list[str]:
+        return await self._store.tenants(after=after, limit=limit)
+
+    async def drop_receipts(self, *, before: datetime, limit: int) -> int:
+        return await self._store.drop_receipts(before=before, limit=limit)
+
+    async def forget_shared_state(self, owner: Owner) -> bool:
+        return await self._store.forget_shared_state(owner)
 
     async def _extend(self, before: SessionRecord, write: Write) -> None:
         session, stamp = write.record.session, stamp_of(write.record)

@@ -7,12 +7,25 @@ from pathlib import Path
 from typing import Any
 
 from bureau_contracts.sessions import Invocation, Message, Session
-from kit.identity import Reach
+from kit.identity import Owner, Reach
 from services.sessions import rows
 from services.sessions import statements_sqlite as sql
 from services.sessions.branches import Shown, shown_by
 from services.sessions.errors import BranchNotFound, SessionExists, SessionNotFound
-from services.sessions.record import Current, LeftBranch, Listing, Position, SessionRecord, StoredTurn, Undo, Write
+from services.sessions.record import (
+    Current,
+    Grown,
+    LeftBranch,
+    Listing,
+    Position,
+    Receipt,
+    SessionRecord,
+    SharedState,
+    StoredSummary,
+    StoredTurn,
+    Undo,
+    Write,
+)
 from services.sessions.sqlite_database import SqliteDatabase
 from services.sessions.store import Decide, T
 
@@ -35,8 +48,14 @@ class SqliteSessionStore:
         await self.database.read(lambda connection: connection.execute("SELECT 1 FROM sessions LIMIT 1").fetchone())
         return f"sqlite {sqlite3.sqlite_version}"
 
-    async def create(self, record: SessionRecord) -> None:
-        await self.database.write(lambda connection: _insert(connection, record))
+    async def create(
+        self, record: SessionRecord, *, shared: SharedState | None = None, receipt: Receipt | None = None
+    ) -> None:
+        def work(connection: sqlite3.Connection) -> None:
+            _insert(connection, record)
+            _store_beside(connection, record.session, shared, receipt)
+
+        await self.database.write(work)
 
     async def change(
         self,
@@ -45,15 +64,19 @@ class SqliteSessionStore:
         decide: Decide[T],
         *,
         turn_id: str | None = None,
+        receipt: str | None = None,
         branch: int | None = None,
-        undos_after: int | None = None,
+        undos_from: int | None = None,
+        summary: bool = False,
     ) -> T:
         def work(connection: sqlite3.Connection) -> T:
             record = _find(connection, reach, session_id)
             turn = None if turn_id is None else _turn(connection, reach, session_id, turn_id)
             left = _left(connection, record, branch)
-            undos = _undos(connection, record.session.tenant, shown_by(record, left), undos_after)
-            answer, write = decide(Current(record, turn, undos, left))
+            undos = _undos(connection, record.session.tenant, shown_by(record, left), undos_from)
+            made = _summary(connection, shown_by(record), record.session.tenant) if summary else None
+            kept = None if receipt is None else _receipt(connection, reach, session_id, receipt)
+            answer, write = decide(Current(record, turn, undos, left, made, kept))
             if write is not None:
                 _store(connection, write)
             return answer
@@ -69,6 +92,13 @@ class SqliteSessionStore:
 
     async def get(self, reach: Reach, session_id: str) -> SessionRecord:
         return await self.database.read(lambda connection: _find(connection, reach, session_id))
+
+    async def receipt(self, reach: Reach, session_id: str, name: str) -> Receipt | None:
+        def work(connection: sqlite3.Connection) -> Receipt | None:
+            _find(connection, reach, session_id)
+            return _receipt(connection, reach, session_id, name)
+
+        return await self.database.read(work)
 
     async def turn(self, reach: Reach, session_id: str, turn_id: str) -> StoredTurn | None:
         def work(connection: sqlite3.Connection) -> StoredTurn | None:
@@ -109,6 +139,34 @@ class SqliteSessionStore:
 
         return await self.database.read(work)
 
+    async def window(
+        self, reach: Reach, session_id: str, *, limit: int
+    ) -> tuple[SessionRecord, StoredSummary | None, list[Message]]:
+        def work(connection: sqlite3.Connection) -> tuple[SessionRecord, StoredSummary | None, list[Message]]:
+            record = _find(connection, reach, session_id)
+            shown = shown_by(record)
+            made = _summary(connection, shown, reach.tenant)
+            after, before = made.place.last_seq if made else 0, shown.message_count + 1
+            last = _messages(connection, reach, shown, after=after, before=before, limit=limit, newest=True)
+            return record, made, last
+
+        return await self.database.read(work)
+
+    async def grown(
+        self, tenant: str | None, *, active_since: datetime, characters: int, after: Grown | None, limit: int
+    ) -> list[Grown]:
+        asked = {
+            "tenant": tenant,
+            "since": sql.text_of(active_since),
+            "characters": characters,
+            "after_tenant": after.tenant if after else "",
+            "after_session": after.session_id if after else "",
+            "limit": limit,
+        }
+        return await self.database.read(
+            lambda connection: [Grown(row["tenant"], row["session_id"]) for row in connection.execute(sql.GROWN, asked)]
+        )
+
     async def branches(self, reach: Reach, session_id: str) -> tuple[SessionRecord, list[LeftBranch]]:
         def work(connection: sqlite3.Connection) -> tuple[SessionRecord, list[LeftBranch]]:
             record = _find(connection, reach, session_id)
@@ -124,6 +182,27 @@ class SqliteSessionStore:
             lambda connection: [rows.session_of(row) for row in connection.execute(query, values)]
         )
 
+    async def count(self, reach: Reach, listing: Listing, *, limit: int) -> int:
+        query, values = sql.count_query(reach, listing, limit)
+        found: int = await self.database.read(lambda connection: connection.execute(query, values).fetchone()[0])
+        return found
+
+    async def tenants(self, *, after: str, limit: int) -> list[str]:
+        return await self.database.read(
+            lambda connection: [row["tenant"] for row in connection.execute(sql.TENANTS, (after, limit))]
+        )
+
+    async def drop_receipts(self, *, before: datetime, limit: int) -> int:
+        values = (sql.text_of(before), limit)
+        return await self.database.write(
+            lambda connection: connection.execute(sql.DROP_RECEIPTS, values).rowcount, note=False
+        )
+
+    async def forget_shared_state(self, owner: Owner) -> bool:
+        return await self.database.write(
+            lambda connection: bool(connection.execute(sql.FORGET_SHARED_STATE, (owner.tenant, owner.user)).rowcount)
+        )
+
 
 def _find(connection: sqlite3.Connection, reach: Reach, session_id: str) -> SessionRecord:
     row = connection.execute(sql.SESSION, _key(reach, session_id)).fetchone()
@@ -137,6 +216,11 @@ def _turn(connection: sqlite3.Connection, reach: Reach, session_id: str, turn_id
     return None if row is None else rows.turn_of(row)
 
 
+def _receipt(connection: sqlite3.Connection, reach: Reach, session_id: str, name: str) -> Receipt | None:
+    row = connection.execute(sql.TURN, {**_key(reach, session_id), "turn_id": name}).fetchone()
+    return None if row is None else rows.receipt_of(row)
+
+
 def _left(connection: sqlite3.Connection, record: SessionRecord, branch: int | None) -> LeftBranch | None:
     """None for the branch that is written to. Raises BranchNotFound."""
     session = record.session
@@ -148,9 +232,18 @@ def _left(connection: sqlite3.Connection, record: SessionRecord, branch: int | N
     raise BranchNotFound(branch or 0)
 
 
-def _undos(connection: sqlite3.Connection, tenant: str, shown: Shown, after: int | None) -> list[Undo]:
-    if after is None:
+def _summary(connection: sqlite3.Connection, shown: Shown, tenant: str) -> StoredSummary | None:
+    for segment in reversed(shown.segments()):
+        place = (tenant, segment.session_id, segment.branch, segment.last_seq)
+        if row := connection.execute(sql.SUMMARY, place).fetchone():
+            return rows.summary_of(row)
+    return None
+
+
+def _undos(connection: sqlite3.Connection, tenant: str, shown: Shown, first: int | None) -> list[Undo]:
+    if first is None:
         return []
+    after = min(first, shown.message_count) - 1
     return [
         rows.undo_of(row)
         for segment in reversed(shown.segments())
@@ -209,6 +302,24 @@ def _store(connection: sqlite3.Connection, write: Write) -> None:
         connection.execute(sql.INSERT_LEFT, _bound(rows.left_values(session, write.left)))
     if write.created is not None:
         _insert(connection, write.created)
+        if write.created_undo is not None:
+            connection.execute(sql.INSERT_FIRST_UNDO, rows.first_undo_values(write.created.session, write.created_undo))
+    if (gone := write.discarded) is not None:
+        connection.execute(sql.DELETE_SUMMARY, (session.tenant, gone.session_id, gone.branch, gone.last_seq))
+    if write.summary is not None:
+        connection.execute(sql.INSERT_SUMMARY, _bound(rows.summary_values(session, write.summary)))
+    _store_beside(connection, session, write.shared, write.receipt)
+
+
+def _store_beside(
+    connection: sqlite3.Connection, session: Session, shared: SharedState | None, receipt: Receipt | None
+) -> None:
+    if receipt is not None:
+        connection.execute(sql.INSERT_TURN, _bound(rows.receipt_values(session, receipt)))
+    for user, changes in rows.shared_changes(session, shared):
+        row = connection.execute(sql.SHARED_STATE, (session.tenant, user)).fetchone()
+        state = rows.merged_json(row["state"] if row else "{}", changes)
+        connection.execute(sql.KEEP_SHARED_STATE, (session.tenant, user, state))
 
 
 def _key(reach: Reach, session_id: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ ANNA = Principal("acme", "anna")
 BOB = Principal("acme", "bob")
 OPERATOR = Principal("acme", "olga", scopes=frozenset({TENANT_WIDE}))
 STRANGER = Principal("globex", "anna", scopes=frozenset({ADMIN}))
-BESIDE = {"/sessions/backup", "/sessions/search", "/sessions/import"}
+BESIDE = {"/sessions/backup", "/sessions/search", "/sessions/import", "/sessions/sweep"}
 """Routes of no one session, each with a file of tests of its own."""
 TURN = {
     "turn_id": "turn-1",
@@ -377,6 +377,9 @@ ON_A_SESSION: dict[str, Call] = {
     "rewind": lambda client, id: client.post(f"/sessions/{id}/rewind", json={"to_seq": 0}),
     "branches": lambda client, id: client.get(f"/sessions/{id}/branches"),
     "release": lambda client, id: client.delete(f"/sessions/{id}/lease?fencing_token=1"),
+    "compact": lambda client, id: client.post(f"/sessions/{id}/compact", json={}),
+    "summary": lambda client, id: client.get(f"/sessions/{id}/summary"),
+    "window": lambda client, id: client.get(f"/sessions/{id}/window"),
 }
 EVERY_ROUTE: dict[str, Call] = {
     **ON_A_SESSION,
