@@ -8,6 +8,8 @@ from bureau_contracts.sessions import (
     AcquireLease,
     BackupMade,
     BranchList,
+    Compacted,
+    CompactSession,
     Context,
     Deleted,
     ForkSession,
@@ -35,9 +37,12 @@ from bureau_contracts.sessions import (
     StateAnswer,
     StatePatch,
     StatusChange,
+    Summary,
+    Swept,
     Tracked,
     TurnStored,
     Updated,
+    Window,
 )
 from bureau_contracts.shapes import JsonObject
 
@@ -96,6 +101,30 @@ class SessionsClient:
 
     async def branches(self, session_id: str) -> BranchList:
         return await self._call(BranchList, "GET", f"{_path(session_id)}/branches")
+
+    async def compact(
+        self, session_id: str, *, max_tokens: int | None = None, keep_last: int | None = None
+    ) -> Compacted:
+        """A summary stands for older messages when all are more than `max_tokens` (1500). May be sent again."""
+        body = CompactSession(keep_last=keep_last)
+        if max_tokens is not None:
+            body = CompactSession(max_tokens=max_tokens, keep_last=keep_last)
+        return await self._call(Compacted, "POST", f"{_path(session_id)}/compact", body=body, repeatable=True)
+
+    async def summary(self, session_id: str) -> Summary:
+        """The last one that applies. NotFound when nothing was summarised."""
+        return await self._call(Summary, "GET", f"{_path(session_id)}/summary")
+
+    async def window(
+        self, session_id: str, *, max_tokens: int | None = None, max_messages: int | None = None
+    ) -> Window:
+        """What a model is shown: the summary, and the newest whole messages that fit beside it."""
+        params = {"max_tokens": max_tokens, "max_messages": max_messages}
+        return await self._call(Window, "GET", f"{_path(session_id)}/window", params=params)
+
+    async def sweep(self) -> Swept:
+        """Does now, for one's tenant, what the service does by itself now and then (a tenant-wide scope)."""
+        return await self._call(Swept, "POST", "/sessions/sweep", repeatable=True)
 
     async def add_message(self, session_id: str, message: NewMessage) -> MessageAdded:
         return await self._call(MessageAdded, "POST", f"{_path(session_id)}/history", body=message)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 from pydantic import ValidationError
+from rich.text import Text
 
 from bureau.cli.terminal import ago, console, fail, run, short, show, table
 from bureau_contracts.sessions import ForkSession, Message, SessionExport
@@ -124,6 +125,37 @@ def branches(session_id: SessionId, as_json: AsJson = False) -> None:
     found = run(lambda bureau: bureau.sessions.branches(session_id))
     rows = [(b.branch, b.message_count, ago(b.left_at) if b.left_at else "") for b in found.branches]
     show(found, as_json=as_json, table=lambda: table(("branch", "messages", "left"), rows))
+
+
+@commands.command()
+def compact(
+    session_id: SessionId,
+    max_tokens: Annotated[int, typer.Option(help="What the summary and the messages behind it may be.")] = 1500,
+    keep_last: Annotated[int | None, typer.Option(help="So many messages stay as they are.", min=0)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let a summary stand for a session's older messages; none is lost."""
+    made = run(lambda bureau: bureau.sessions.compact(session_id, max_tokens=max_tokens, keep_last=keep_last))
+
+    covered = f"; messages 1–{made.summary.covers.last_seq} are summarised" if made.summary else ""
+    done = "compacted" if made.compacted else "nothing to do"
+    show(made, as_json=as_json, table=lambda: f"{done}: {made.tokens} tokens{covered}")
+
+
+@commands.command()
+def summary(session_id: SessionId, as_json: AsJson = False) -> None:
+    """What stands for a session's older messages."""
+    made = run(lambda bureau: bureau.sessions.summary(session_id))
+
+    title = f"Messages 1–{made.covers.last_seq}, made by {made.made_by}:"
+    show(made, as_json=as_json, table=lambda: Text(f"{title}\n{made.text}"))
+
+
+@commands.command()
+def sweep(as_json: AsJson = False) -> None:
+    """Do now what the service does by itself now and then (needs a tenant-wide key)."""
+    swept = run(lambda bureau: bureau.sessions.sweep())
+    show(swept, as_json=as_json, table=lambda: table(("what", "how many"), sorted(swept.counts.items())))
 
 
 @commands.command()

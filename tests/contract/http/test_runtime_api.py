@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from bureau_contracts.registry import AutonomyLevel, RegisterAgent
 from bureau_contracts.runtime import ChatAnswer
-from bureau_contracts.sessions import NewSession, NewTurn, SessionView
+from bureau_contracts.sessions import NewMessage, NewSession, NewTurn, Role, SessionView
 from kit.identity import ADMIN, TENANT_WIDE, Principal, acting_as
 from services.runtime.app import create_app
 from services.runtime.settings import Settings
@@ -461,3 +461,18 @@ async def test_whether_an_agent_could_be_built_is_told_to_the_registry(bench: Be
 
     await eventually(told)
     assert "no database for this agent" in (await known("broken"))[1]
+
+
+async def test_a_long_conversation_goes_on_with_a_summary(bench: Bench, ada: httpx.AsyncClient) -> None:
+    first = await chat(ada, "show my parcels")
+    with acting_as(ADA):
+        for number in range(60):
+            note = NewMessage(role=Role.USER, content=f"Note {number}: shelf {number} holds {'paper ' * 60}")
+            await bench.world.conversations.add_message(first.session_id, note)
+    assert (await chat(ada, "show my parcels", session_id=first.session_id)).status == "completed"
+    with acting_as(ADA):
+        summary = await bench.world.conversations.summary(first.session_id)
+        view = await bench.view(first.session_id)
+    assert 1 < summary.covers.last_seq < 64
+    assert "list_parcels" in summary.text, "what a tool found is kept"
+    assert len(view.conversation_history) == 4 + 60 + 4, "and every message stays"

@@ -14,7 +14,7 @@ COMMANDS = [
     ["agents", "disable"], ["agents", "delete"], ["agents", "route"],
     ["agents", "import"], ["agents", "export"], ["agents", "revisions"], ["agents", "restore"], ["tools", "list"],
     ["tools", "show"], ["tools", "refresh"], ["prompts", "list"], ["prompts", "show"], ["prompts", "render"],
-    ["sessions", "list"], ["sessions", "show"],
+    ["sessions", "list"], ["sessions", "show"], ["sessions", "compact"], ["sessions", "summary"], ["sessions", "sweep"],
     ["sessions", "archive"], ["sessions", "backup"], ["sessions", "search"], ["sessions", "export"], ["sessions", "import"], ["sessions", "purge"], ["memory", "add"], ["memory", "search"], ["memory", "list"],
     ["memory", "delete"], ["jobs", "run"], ["jobs", "list"], ["jobs", "show"], ["jobs", "watch"], ["jobs", "pause"],
     ["jobs", "resume"], ["jobs", "cancel"], ["jobs", "retry"], ["jobs", "approve"], ["jobs", "reject"],
