@@ -69,7 +69,7 @@ def shown_by(record: SessionRecord, left: LeftBranch | None = None) -> Shown:
 
 
 def rewind(current: Current, to_seq: int, fencing_token: int | None, now: datetime) -> tuple[Session, Write | None]:
-    """Back to message `to_seq`, with the state and context of then. `current.undos` are those after it.
+    """Back to message `to_seq`, with the state and context of then. `current.undos` are those from there on.
 
     Raises SessionArchived, StaleWriter or NoSuchMessage. Going back to where one is changes nothing.
     """
@@ -81,7 +81,7 @@ def rewind(current: Current, to_seq: int, fencing_token: int | None, now: dateti
     if to_seq == session.message_count:
         return session, None
     at = max(now, session.updated_at)
-    state, context = undone(session.state, record.context, current.undos)
+    state, context = undone(session.state, record.context, _beyond(to_seq, current.undos))
     changed = {
         "branch": session.branch + 1,
         "message_count": to_seq,
@@ -93,11 +93,12 @@ def rewind(current: Current, to_seq: int, fencing_token: int | None, now: dateti
     }
     after = session.model_copy(update=changed)
     left = LeftBranch(session.branch, record.lineage, session.message_count, at, session.state, record.context)
-    return after, Write(replace(record, session=after, context=context, lineage=lineage), left=left)
+    written = replace(record, session=after, context=context, lineage=lineage)
+    return after, Write(written, left=left, undo=_undo_at(to_seq, current.undos))
 
 
 def fork(current: Current, fresh: SessionRecord, at_seq: int | None, title: str | None) -> tuple[SessionRecord, Write]:
-    """`fresh` as a session that shows this one up to `at_seq`. `current.undos` are those after it.
+    """`fresh` as a session that shows this one up to `at_seq`. `current.undos` are those from there on.
 
     An archived session can be forked: nothing of it changes. Raises NoSuchMessage.
     """
@@ -105,7 +106,7 @@ def fork(current: Current, fresh: SessionRecord, at_seq: int | None, title: str 
     shown = shown_by(source, current.left)
     seq = shown.message_count if at_seq is None else at_seq
     tip = (source.session.state, source.context) if current.left is None else (current.left.state, current.left.context)
-    state, context = undone(*tip, current.undos)
+    state, context = undone(*tip, _beyond(seq, current.undos))
     inherited = {
         "title": source.session.title if title is None else title,
         "autonomy_level": source.session.autonomy_level,
@@ -117,7 +118,7 @@ def fork(current: Current, fresh: SessionRecord, at_seq: int | None, title: str 
     }
     session = fresh.session.model_copy(update=inherited)
     created = replace(fresh, session=session, context=context, lineage=shown.until(seq))
-    return created, Write(source, created=created)
+    return created, Write(source, created=created, created_undo=_undo_at(seq, current.undos))
 
 
 def branches(record: SessionRecord, left: Sequence[LeftBranch]) -> list[Branch]:
@@ -135,3 +136,22 @@ def undone(state: JsonObject, context: Context, undos: Sequence[Undo]) -> tuple[
         state = {key: value for key, value in both.items() if value is not None}
         context = undo.context or context
     return state, context
+
+
+def _beyond(seq: int, undos: Sequence[Undo]) -> list[Undo]:
+    return [undo for undo in undos if undo.at_seq > seq]
+
+
+def _undo_at(seq: int, undos: Sequence[Undo]) -> Undo | None:
+    """All that was changed at this very message, as one undo for the branch that begins there.
+
+    The changes may stand on a branch that the new one does not show, for it shows no message of it; yet a step further
+    back must find them. Where it does, nothing comes of undoing the same twice.
+    """
+    state: JsonObject = {}
+    context: Context | None = None
+    for undo in undos:
+        if undo.at_seq == seq:
+            state = {**state, **undo.state}
+            context = undo.context or context
+    return Undo(seq, state, context) if seq and (state or context) else None

@@ -20,6 +20,8 @@ from services.sessions.store import SessionStore
 
 log = get_logger(__name__)
 
+THE_END = 2**53
+
 
 class Branching:
     def __init__(self, store: SessionStore, clock: Clock) -> None:
@@ -33,8 +35,9 @@ class Branching:
             fresh = self._fresh(current.record.session, forked_id)
             return branches.fork(current, fresh, wanted.at_seq, wanted.title)
 
+        undos_from = THE_END if wanted.at_seq is None else wanted.at_seq
         forked = await self._store.change(
-            principal.reach(), session_id, decide, branch=wanted.branch, undos_after=wanted.at_seq
+            principal.reach(), session_id, decide, branch=wanted.branch, undos_from=undos_from
         )
         at_seq = forked.session.message_count
         log.info("session_forked", session_id=session_id, forked=forked_id, at_seq=at_seq)
@@ -46,7 +49,7 @@ class Branching:
         def decide(current: Current) -> tuple[Session, Write | None]:
             return branches.rewind(current, wanted.to_seq, wanted.fencing_token, self._clock.now())
 
-        session = await self._store.change(principal.reach(), session_id, decide, undos_after=wanted.to_seq)
+        session = await self._store.change(principal.reach(), session_id, decide, undos_from=wanted.to_seq)
         log.info("session_rewound", session_id=session_id, to_seq=wanted.to_seq, branch=session.branch)
         return SessionRewound(message_count=session.message_count, branch=session.branch, version=session.version)
 

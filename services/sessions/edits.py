@@ -1,5 +1,6 @@
 """What a change of a session's content makes of it: the next numbers, the merged state, the times. No I/O."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -64,10 +65,15 @@ def _undo(record: SessionRecord, edit: Edit, message_count: int) -> Undo | None:
     state = {
         key: before.get(key)
         for key, value in (edit.state or {}).items()
-        if before.get(key) != value and not key.startswith(TEMPORARY)
+        if not _same(before.get(key), value) and not key.startswith(TEMPORARY)
     }
     context = None if edit.context in (None, record.context) else record.context
     return Undo(message_count, state, context) if state or context is not None else None
+
+
+def _same(one: Any, other: Any) -> bool:
+    """As JSON: Python takes 1, 1.0 and True for equal."""
+    return bool(one == other) and json.dumps(one) == json.dumps(other)
 
 
 def merged(state: JsonObject, changes: JsonObject) -> JsonObject:

@@ -246,3 +246,29 @@ async def test_a_messages_metadata_is_kept_as_it_is(house: House) -> None:
     await house.sessions.add_message(ANNA, "sess-1", NewMessage(role=Role.USER, content="hi", metadata=metadata))
     view = await house.sessions.view(ANNA, "sess-1", 1)
     assert view.conversation_history[0].metadata == metadata
+
+
+async def test_what_was_set_at_the_message_that_one_went_back_to_is_undone_by_going_back_further(house: House) -> None:
+    await house.create(messages=3)
+    await house.rewind("sess-1", 2)
+    await house.sessions.set_state(ANNA, "sess-1", {"late": 1})
+    await house.sessions.set_context(ANNA, "sess-1", Context(last_query="late"))
+    await house.fork("sess-1", "sess-2")
+    await house.say("sess-1", "again 3")
+    await house.rewind("sess-1", 2)
+    await house.sessions.set_state(ANNA, "sess-1", {"late": 2})
+    await house.fork("sess-1", "sess-3", at_seq=2)
+    for session_id, late in (("sess-1", 2), ("sess-2", 1), ("sess-3", 2)):
+        assert (await house.sessions.state(ANNA, session_id)).state == {"late": late}
+        await house.rewind(session_id, 1)
+        assert (await house.sessions.state(ANNA, session_id)).state == {}
+        assert (await house.sessions.context(ANNA, session_id)).last_query is None
+
+
+async def test_going_back_tells_values_apart_that_python_takes_for_equal(house: House) -> None:
+    await house.create()
+    await house.sessions.set_state(ANNA, "sess-1", {"flag": 1, "deep": [1.5, 0]})
+    await house.say("sess-1", "one")
+    await house.sessions.set_state(ANNA, "sess-1", {"flag": True, "deep": [1.5, False]})
+    await house.rewind("sess-1", 0)
+    assert repr((await house.sessions.state(ANNA, "sess-1")).state) == repr({"flag": 1, "deep": [1.5, 0]})
