@@ -11,6 +11,7 @@ from google.adk.sessions.sqlite_session_service import SqliteSessionService
 
 from bureau import Bureau
 from bureau.adapters.adk import BureauSessionService
+from kit.clock import Clock
 from kit.identity import PRINCIPAL_HEADER, TENANT_WIDE, Principal, PrincipalSigner, generate_keypair
 from kit.settings import CommonSettings
 from services.sessions.app import create_app
@@ -38,15 +39,14 @@ class Signed(httpx.AsyncBaseTransport):
         await self._inner.aclose()
 
 
-def sessions_app(store: SessionStore) -> FastAPI:
-    return create_app(
-        Settings(common=CommonSettings(identity_public_keys=PUBLIC_KEY), max_messages_per_minute=0), store=store
-    )
+def sessions_app(store: SessionStore, clock: Clock | None = None) -> FastAPI:
+    settings = Settings(common=CommonSettings(identity_public_keys=PUBLIC_KEY), max_messages_per_minute=0)
+    return create_app(settings, store=store, clock=clock)
 
 
 @asynccontextmanager
-async def running(store: SessionStore) -> AsyncIterator[FastAPI]:
-    app = sessions_app(store)
+async def running(store: SessionStore, clock: Clock | None = None) -> AsyncIterator[FastAPI]:
+    app = sessions_app(store, clock)
     async with app.router.lifespan_context(app):
         yield app
 

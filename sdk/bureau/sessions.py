@@ -31,6 +31,7 @@ from bureau_contracts.sessions import (
     SessionForked,
     SessionImported,
     SessionPage,
+    SessionResumed,
     SessionRewound,
     SessionStatus,
     SessionView,
@@ -156,6 +157,10 @@ class SessionsClient:
     async def set_status(self, session_id: str, status: SessionStatus) -> Updated:
         body = StatusChange(status=status)
         return await self._call(Updated, "PATCH", f"{_path(session_id)}/status", body=body)
+
+    async def resume(self, session_id: str) -> SessionResumed:
+        """Makes an expired session active again; an active one stays as it is."""
+        return await self._call(SessionResumed, "POST", f"{_path(session_id)}/resume", repeatable=True)
 
     async def acquire_lease(self, session_id: str, holder: str, *, ttl_seconds: float = 30) -> Lease:
         """Conflict while somebody else holds it."""

@@ -25,6 +25,7 @@ from bureau_contracts.sessions import NewMessage, NewSession, NewTurn, Role
 from kit.identity import Principal
 from tests import adk_events
 from tests.adk_sessions import ORCHESTRATOR, Signed, bureau_in_process, running
+from tests.fakes import FixedClock
 from tests.session_stores import ADAPTERS, make_store
 
 APP, USER = "shop", "anna"
@@ -244,6 +245,27 @@ async def test_a_turn_while_somebody_holds_the_lease_is_told_so(bureau: Bureau, 
     await bureau.sessions.acquire_lease(KEY, "the runtime")
     with pytest.raises(StaleSessionError):
         await service.append_event(session, said("hello"))
+
+
+async def test_a_session_that_lay_idle_for_long_goes_on(request: pytest.FixtureRequest) -> None:
+    clock = FixedClock()
+    async with (
+        running(make_store("memory", request), clock) as app,
+        BureauSessionService(bureau_in_process(app)) as service,
+    ):
+        session = await service.create_session(**NAMES)
+        await service.append_event(session, said("hello"))
+        late = await read(service)
+        clock.move(400 * 24 * 3600)
+        assert [each.id for each in (await service.list_sessions(app_name=APP, user_id=USER)).sessions] == ["s"]
+        await service.append_event(session, said("here again"))
+        await service.append_event(session, said("and on"))
+        with pytest.raises(StaleSessionError):
+            await service.append_event(late, said("overtaken"))
+        clock.move(400 * 24 * 3600)
+        with pytest.raises(StaleSessionError):
+            await service.append_event(late, said("still overtaken"))
+        assert (await read(service)).events == session.events
 
 
 async def test_sessions_that_are_not_adks_are_not_listed(bureau: Bureau, service: BureauSessionService) -> None:

@@ -152,7 +152,7 @@ class BureauSessionService(BaseSessionService):
             )
             if delta := event.actions.state_delta:
                 turn.state = folded(session.app_name, delta)
-            return await self._bureau.sessions.turn(key, turn)
+            return await self._written(key, turn)
         except NotFound as missing:
             raise SessionNotFoundError(f"Session {session.id} not found.") from missing
         except Conflict as refused:
@@ -161,6 +161,18 @@ class BureauSessionService(BaseSessionService):
             if refused.code == "turn_differs":
                 raise AlreadyExistsError(f"Event {event.id} is stored with another content.") from refused
             raise
+
+    async def _written(self, key: str, turn: NewTurn) -> TurnStored:
+        """ADK knows no expiry: a session that lay idle for long is resumed by whoever writes to it."""
+        try:
+            return await self._bureau.sessions.turn(key, turn)
+        except Conflict as refused:
+            if refused.code != "session_expired" or turn.expected_version is None:
+                raise
+        await self._bureau.sessions.resume(key)
+        # One version later it is the same conversation; with any other number somebody else wrote, and this is refused.
+        turn.expected_version += 1
+        return await self._bureau.sessions.turn(key, turn)
 
     async def _unmarked(self, key: str, session: Session) -> int:
         """The present version for a session object that we did not read, if its last event is the stored last one."""
