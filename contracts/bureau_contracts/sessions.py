@@ -306,7 +306,8 @@ class StatusChange(Request):
 class StatePatch(Request):
     """PATCH /sessions/{id}/state: keys are set; a null deletes one.
 
-    ``user:`` keys are seen in all sessions of the user, ``app:`` keys in all of the tenant; ``temp:`` ones are not stored.
+    ``user:`` keys are seen in all sessions of the user, ``app:`` keys in all of the tenant; ``temp:`` ones are not
+    stored.
     """
 
     state: JsonObject

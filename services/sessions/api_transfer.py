@@ -7,6 +7,7 @@ from fastapi.responses import StreamingResponse
 
 from bureau_contracts.sessions import SessionExport, SessionId, SessionImported
 from kit.web import PrincipalDep, router
+from services.sessions.api_once import OnceDep
 from services.sessions.transferring import Transferring
 
 routes = router("/sessions", "sessions")
@@ -35,11 +36,11 @@ async def export_session(
 
 @routes.post("/import", status_code=201)
 async def import_session(
-    principal: PrincipalDep, transferring: TransferringDep, body: SessionExport
+    principal: PrincipalDep, transferring: TransferringDep, body: SessionExport, once: OnceDep
 ) -> SessionImported:
     """Makes a session of an export: same id, numbers, times and receipts, in the caller's tenant. All of it or nothing.
 
     A user imports only what is its own; a tenant-wide scope imports any user's of the tenant. 409 `session_exists`,
     422 `bad_export`. The document is read whole, so `BUREAU_MAX_BODY_BYTES` bounds it: 413 beyond.
     """
-    return await transferring.restore(principal, body)
+    return await transferring.restore(principal, body, once)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from functools import partial
 
 from fastapi import FastAPI
@@ -10,14 +11,24 @@ from kit.clock import Clock, SystemClock
 from kit.health import Check
 from kit.tasks import background, every
 from kit.web import build_app
-from services.sessions import api, api_branches, api_compaction, api_operations, api_search, api_transfer
+from services.sessions import (
+    api,
+    api_branches,
+    api_compaction,
+    api_operations,
+    api_retention,
+    api_search,
+    api_transfer,
+)
 from services.sessions.branching import Branching
 from services.sessions.compaction import Compaction
+from services.sessions.lifecycle import Aging
 from services.sessions.limits import Limits
 from services.sessions.operations import Operations
 from services.sessions.rates import LocalMessageRates, MessageRates
 from services.sessions.rates_redis import RedisMessageRates
 from services.sessions.redis_link import RedisLink
+from services.sessions.retention import Retention
 from services.sessions.search import MessageIndex, SearchService
 from services.sessions.search_memory import MemoryMessageIndex
 from services.sessions.search_postgres import PostgresMessageIndex
@@ -25,6 +36,7 @@ from services.sessions.search_sqlite import SqliteMessageIndex
 from services.sessions.service import SessionsService
 from services.sessions.settings import Settings
 from services.sessions.store import SessionStore
+from services.sessions.store_aging import AgingSessionStore
 from services.sessions.store_cached import CachedSessionStore
 from services.sessions.store_memory import MemorySessionStore
 from services.sessions.store_postgres import PostgresSessionStore
@@ -37,6 +49,7 @@ from services.sessions.transfer import SessionRows
 from services.sessions.transfer_postgres import PostgresSessionRows
 from services.sessions.transfer_sqlite import SqliteSessionRows
 from services.sessions.transferring import Transferring
+from services.sessions.upkeep import Upkeep
 
 
 def create_app(settings: Settings, *, store: SessionStore | None = None, clock: Clock | None = None) -> FastAPI:
@@ -51,21 +64,26 @@ def create_app(settings: Settings, *, store: SessionStore | None = None, clock: 
         chosen = CachedSessionStore(chosen, RedisTails(link, ttl_seconds=settings.cache_seconds))
         rates = RedisMessageRates(link, LocalMessageRates())
         checks["cache"] = Check(link.ping, required=False)
+    time, aging = clock or SystemClock(), Aging(timedelta(days=settings.idle_days) if settings.idle_days else None)
+    aged = AgingSessionStore(chosen, aging, time)
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         await chosen.open()
         await rates.open()
-        limits = Limits(settings.max_messages_per_minute, rates)
+        limits = Limits(settings.max_messages_per_minute, rates, settings.max_per_user, settings.max_message_bytes)
         await index.open()
         app.state.operations = operations
         app.state.search = SearchService(index)
-        app.state.transferring = Transferring(chosen, rows, limits)
-        app.state.branching = Branching(chosen, clock or SystemClock())
-        app.state.sessions = SessionsService(chosen, clock or SystemClock(), limits)
+        app.state.transferring = Transferring(aged, rows, time, limits)
+        app.state.branching = Branching(aged, time, limits)
+        app.state.retention = Retention(aged, time, aging, limits)
+        app.state.sessions = SessionsService(aged, time, limits)
         try:
-            async with _compaction(settings, chosen, clock or SystemClock()) as compaction:
-                sweep = Sweep([partial(compaction.sweep, above_tokens=settings.compact_above_tokens)])
+            async with _compaction(settings, aged, time) as compaction:
+                compact = partial(compaction.sweep, above_tokens=settings.compact_above_tokens)
+                upkeep = Upkeep(chosen, time, aging, settings.cleanup_days, settings.purge_archived_days)
+                sweep = Sweep([*upkeep.duties(), compact])
                 app.state.compaction, app.state.sweep = compaction, sweep
                 async with background(*_periodic(settings, sweep)):
                     yield
@@ -82,6 +100,7 @@ def create_app(settings: Settings, *, store: SessionStore | None = None, clock: 
             api_operations.routes,
             api_search.routes,
             api_transfer.routes,
+            api_retention.routes,
             api_branches.routes,
             api_compaction.routes,
             api.routes,

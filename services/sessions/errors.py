@@ -7,7 +7,7 @@ NotFound   404 ├── SessionNotFound     none within the caller's reach; ano
 Conflict   409 ├── SessionExists       a chosen id is taken
                ├── SessionArchived     it is kept, and read-only
                ├── SessionExpired      it lay idle too long; it can be resumed
-               ├── IdempotencyKeyReused the key stands for another write
+               ├── IdempotencyKeyReused  the key stands for another write
                ├── IllegalTransition   this status cannot follow that one
                ├── TurnDiffers         this turn_id was stored with another content
                ├── LeaseHeld           somebody else is the writer; says for how long
@@ -79,7 +79,7 @@ class SessionExpired(Conflict):
     code = "session_expired"
 
     def __init__(self, session_id: str) -> None:
-        super().__init__(f"{session_id} expired, as nothing happened in it for long: POST …/resume makes it active again")
+        super().__init__(f"{session_id} expired, as it lay idle for long: POST …/resume makes it active again")
 
 
 class IdempotencyKeyReused(Conflict):

@@ -40,6 +40,17 @@ class Settings(ServerSettings):
     """How long the end of a session stays in Redis after its last change or reading into it."""
     max_messages_per_minute: int = Field(600, ge=0, le=10**9)
     """Messages that a user may store within any minute; 0: no limit."""
+    max_per_user: int = Field(10_000, ge=0, le=10**7)
+    """Active sessions that a user may have; 0: no limit."""
+    max_message_bytes: int = Field(1024 * 1024, ge=0, le=2**31)
+    """The largest message, in bytes of its JSON; 0: whatever a body may hold."""
+
+    idle_days: int = Field(30, ge=0, le=36_500)
+    """A session without activity for so long expires: it can be read, and resumed. 0: never."""
+    cleanup_days: int = Field(7, ge=0, le=36_500)
+    """Completed sessions without activity for so long are archived by the sweep; 0: never."""
+    purge_archived_days: int = Field(0, ge=0, le=36_500)
+    """Sessions that were archived so long ago are erased by the sweep; 0: never."""
 
     summariser: str = Field("extractive", pattern=r"^(extractive|openai:\S+)$", max_length=200)
     """Who summarises what was said: ``extractive`` keeps telling sentences and needs no model; ``openai:NAME`` asks a

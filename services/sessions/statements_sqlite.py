@@ -42,6 +42,12 @@ UPDATE_SESSION = """
         lease_expires_at = ?, metadata = ?, state = ?, context = ?, branch = ?, lineage = ?
     WHERE tenant = ? AND session_id = ?"""
 
+# Narrow, because what is not named need not be made into JSON either.
+UPDATE_APPENDED = """
+    UPDATE sessions SET
+        updated_at = ?, last_activity = ?, message_count = ?, invocation_count = ?, version = ?
+    WHERE tenant = ? AND session_id = ?"""
+
 DELETE_SESSION = """
     DELETE FROM sessions
     WHERE tenant = :tenant AND session_id = :session_id AND (:user IS NULL OR user_id = :user)"""
@@ -165,7 +171,7 @@ TENANTS = """
 
 def count_query(reach: Reach, listing: Listing, limit: int) -> tuple[str, list[str | int]]:
     query, values = page_query(reach, listing, None, limit, of="SELECT 1")
-    return f"SELECT count(*) FROM ({query})", values
+    return f"SELECT count(*) FROM ({query})", values  # noqa: S608 - the query is one of ours, its values are bound
 
 
 def page_query(
@@ -198,4 +204,5 @@ def page_query(
 
 
 def text_of(time: datetime) -> str:
-    return time.astimezone(UTC).isoformat(timespec="microseconds")
+    in_utc = time if time.tzinfo is UTC else time.astimezone(UTC)
+    return in_utc.isoformat(timespec="microseconds")

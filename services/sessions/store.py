@@ -68,7 +68,8 @@ class SessionStore(Protocol):
 
         With `turn_id`, `decide` is also shown that turn when it is stored already; with `receipt` the receipt of that
         name; with `branch` that branch, which is BranchNotFound when there is none; with `undos_from` the undos at that
-        message         (at the last, if that comes earlier) and beyond, of what the branch shows; with `summary` the last one that applies.
+        message (at the last, if that comes earlier) and beyond, of what the branch shows; with `summary` the last one
+        that applies.
         """
 
     async def purge(self, reach: Reach, session_id: str) -> None:

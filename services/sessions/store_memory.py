@@ -267,6 +267,7 @@ class MemorySessionStore:
             left={each.branch: each for each in placed.left},
             invocations=list(placed.invocations),
             turns={each.turn_id: each for each in placed.turns},
+            receipts={placed.receipt.name: placed.receipt} if placed.receipt else {},
         )
         for branch, message in placed.messages:
             self._messages[session.tenant, session.session_id, branch].append(message)

@@ -21,7 +21,8 @@ from bureau_contracts.sessions import (
 from bureau_contracts.shapes import SubjectId
 from kit.errors import Invalid
 from kit.identity import Owner
-from services.sessions.record import LeftBranch, Segment, SessionRecord, StoredTurn, Undo
+from services.sessions import scopes
+from services.sessions.record import LeftBranch, Receipt, Segment, SessionRecord, StoredTurn, Undo
 
 GREATEST = 2**53
 MOST_SHOWN = 2_000_000
@@ -40,6 +41,8 @@ class Whole:
     invocations: Sequence[Invocation]
     turns: Sequence[StoredTurn]
     undos: Sequence[tuple[int, Undo]]
+    receipt: Receipt | None = None
+    """Of the import itself."""
 
 
 class SessionRows(Protocol):
@@ -83,7 +86,9 @@ def whole_of(document: SessionExport, owner: Owner) -> Whole:
         first = error.errors()[0]
         raise BadExport(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     _check(document)
-    owned = session.model_copy(update={"tenant": owner.tenant, "user_id": owner.user})
+    owned = session.model_copy(
+        update={"tenant": owner.tenant, "user_id": owner.user, "state": scopes.own(session.state)}
+    )
     return Whole(
         SessionRecord(
             owned,

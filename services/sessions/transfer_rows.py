@@ -25,7 +25,8 @@ def rows_of(whole: Whole) -> WholeRows:
     return WholeRows(
         [rows.message_values(on[branch], message) for branch, message in whole.messages],
         [rows.invocation_values(session, number, each) for number, each in enumerate(whole.invocations, 1)],
-        [rows.turn_values(session, turn) for turn in whole.turns],
+        [rows.turn_values(session, turn) for turn in whole.turns]
+        + ([rows.receipt_values(session, whole.receipt)] if whole.receipt else []),
         [rows.undo_values(on[branch], undo) for branch, undo in whole.undos],
         [rows.left_values(session, left) for left in whole.left],
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 from pydantic import BaseModel
 
@@ -10,13 +11,17 @@ from bureau_contracts.sessions import (
     ExportedSegment,
     ExportedTurn,
     ExportedUndo,
+    Lifecycle,
     SessionExport,
     SessionImported,
 )
-from kit.identity import Principal
+from kit.clock import Clock
+from kit.identity import Owner, Principal, Reach
 from kit.logs import get_logger
 from services.sessions.branches import Shown, shown_by
+from services.sessions.errors import SessionExists, SessionNotFound
 from services.sessions.limits import Limits
+from services.sessions.receipts import Once, receipt, repeated
 from services.sessions.record import LeftBranch, Segment, SessionRecord
 from services.sessions.store import SessionStore
 from services.sessions.transfer import SessionRows, exported_branch, whole_of
@@ -31,8 +36,8 @@ Range = tuple[str, int, int, int]
 
 
 class Transferring:
-    def __init__(self, store: SessionStore, rows: SessionRows, limits: Limits | None = None) -> None:
-        self._store, self._rows, self._limits = store, rows, limits or Limits()
+    def __init__(self, store: SessionStore, rows: SessionRows, clock: Clock, limits: Limits | None = None) -> None:
+        self._store, self._rows, self._clock, self._limits = store, rows, clock, limits or Limits()
 
     async def export(self, principal: Principal, session_id: str) -> AsyncIterator[bytes]:
         """The session as of now, as pieces of one JSON document (`SessionExport`). Raises SessionNotFound at once; a
@@ -41,16 +46,35 @@ class Transferring:
         log.info("session_exported", session_id=session_id)
         return self._pieces(record, left)
 
-    async def restore(self, principal: Principal, document: SessionExport) -> SessionImported:
-        """Raises Forbidden for another user's, TooManyMessages, BadExport, SessionExists."""
+    async def restore(self, principal: Principal, document: SessionExport, once: Once | None = None) -> SessionImported:
+        """Raises Forbidden for another user's, TooManySessions, TooManyMessages, BadExport, SessionExists."""
         owner = principal.owner(document.session.user_id)
+        if answer := await self._imported(owner, document, once):
+            return answer
+        if document.session.lifecycle is Lifecycle.ACTIVE:
+            await self._limits.check_room(self._store, owner)
         await self._limits.take_messages(principal, len(document.messages))
         # Checking thousands of messages is work for the processor: others' requests go on meanwhile.
         whole = await asyncio.to_thread(whole_of, document, owner)
-        await self._rows.restore(whole)
         session = whole.record.session
+        answer = SessionImported(session_id=session.session_id, message_count=session.message_count)
+        kept = receipt(once, answer, self._clock.now()) if once else None
+        try:
+            await self._rows.restore(replace(whole, receipt=kept))
+        except SessionExists:
+            if first := await self._imported(owner, document, once):
+                return first  # the same request, sent twice at once
+            raise
         log.info("session_imported", session_id=session.session_id, messages=len(whole.messages))
-        return SessionImported(session_id=session.session_id, message_count=session.message_count)
+        return answer
+
+    async def _imported(self, owner: Owner, document: SessionExport, once: Once | None) -> SessionImported | None:
+        """What was answered when it was imported under this key."""
+        reach = Reach(owner.tenant, owner.user)
+        try:
+            return await repeated(self._store, reach, document.session.session_id, once, SessionImported)
+        except SessionNotFound:
+            return None
 
     async def _pieces(self, record: SessionRecord, left: Sequence[LeftBranch]) -> AsyncIterator[bytes]:
         session = record.session
