@@ -16,11 +16,12 @@ from pathlib import Path
 import asyncpg
 import structlog
 
-from bureau_contracts.sessions import Lifecycle, NewMessage, NewSession, NewTurn, Role
+from bureau_contracts.sessions import NewMessage, NewSession, NewTurn, Role
 from deploy.local.postgres import EmbeddedPostgres
 from kit.clock import SystemClock
 from kit.identity import TENANT_WIDE, Principal
 from services.sessions import sqlite_file
+from services.sessions.record import Listing
 from services.sessions.service import SessionsService
 from services.sessions.store import SessionStore
 from services.sessions.store_postgres import PostgresSessionStore
@@ -125,7 +126,7 @@ async def large_and_small(folder: Path, large: int) -> None:
     await compare_sizes(f"read the last 50 of {large:,}", lambda anna: sessions.view(anna, "sess-long", 50))
     await compare_sizes(
         f"list 50 of {large:,}",
-        lambda anna: sessions.page(anna, user_id=None, status=None, lifecycle=Lifecycle.ACTIVE, limit=50, cursor=None),
+        lambda anna: sessions.page(anna, user_id=None, listing=Listing(), limit=50, cursor=None),
     )
     await store.close()
 

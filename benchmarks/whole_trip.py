@@ -37,7 +37,7 @@ async def main() -> int:
     except MalformedData as error:
         print(error)
         return 1
-    with throw_away_system() as system:
+    with throw_away_system({"SESSIONS_MAX_MESSAGES_PER_MINUTE": "0"}) as system:
         cold = system.start()
         system.stop()
         warm = system.start()

@@ -39,6 +39,21 @@ PROMISES: dict[str, list[str]] = {
         "::test_concurrent_appenders_number_their_messages_without_gap_or_double",
         "tests/contract/stores/test_sessions_writers.py::test_a_writer_whose_lease_was_taken_over_is_refused",
         "tests/chaos/test_sessions_survive_kill.py::test_acknowledged_messages_survive_kill_9",
+        "tests/chaos/test_sessions_kill.py::test_every_acknowledged_message_survives_kill_9",
+    ],
+    "ADK's sessions in Bureau: every event comes back exactly, is stored once, and whoever was overtaken is told": [
+        "tests/unit/sdk/test_adk_events.py::test_every_event_comes_back_exactly",
+        "tests/contract/adapters/test_adk_sessions.py"
+        "::test_an_append_whose_answer_was_lost_is_repeated_and_stored_once",
+        "tests/contract/adapters/test_adk_sessions.py::test_of_two_services_that_race_nothing_interleaves",
+        "tests/integration/adk/test_runner.py::test_a_runner_that_was_overtaken_is_told_and_nothing_interleaves",
+        "tests/e2e/test_adk_api_server.py::test_adks_api_server_keeps_its_sessions_in_bureau",
+    ],
+    "A reader sees every message that was acknowledged before it asked, whatever becomes of the cache": [
+        "tests/chaos/test_sessions_cache.py"
+        "::test_nobody_is_shown_less_than_was_acknowledged_whatever_redis_does",
+        "tests/contract/stores/test_sessions_cached.py::test_an_id_that_is_used_again_shows_nothing_of_its_past",
+        "tests/contract/stores/test_sessions_cached.py::test_nobody_is_shown_anothers_session_by_the_cache",
     ],
     "A paused job stays paused, and nothing of a job is lost when Redis is killed": [
         "tests/integration/jobs/test_workers.py::test_a_paused_job_stays_paused_over_a_workers_restart",
@@ -59,6 +74,28 @@ PROMISES: dict[str, list[str]] = {
         "tests/e2e/test_isolation.py::test_another_users_memories_are_not_found",
         "tests/e2e/test_isolation.py::test_another_users_job_is_not_there",
         "tests/e2e/test_isolation.py::test_another_tenant_sees_nothing_of_this_one",
+    ],
+    "A search for messages never leaves its reach, whatever is asked": [
+        "tests/contract/stores/test_sessions_search.py::test_nobody_finds_what_is_out_of_reach",
+        "tests/contract/stores/test_sessions_search.py::test_nothing_but_words_and_quotes_means_anything",
+    ],
+    "After a purge nothing of the text is left in SQLite's file": [
+        "tests/unit/sessions/test_search_sqlite.py::test_after_a_purge_nothing_of_the_text_is_in_the_file",
+    ],
+    "A full disk costs the sessions nothing that was acknowledged": [
+        "tests/chaos/test_sessions_full_disk.py::test_what_was_acknowledged_before_the_disk_was_full_is_there",
+        "tests/unit/sessions/test_store_sqlite.py::test_a_full_disk_is_said_and_changes_nothing_and_passes",
+    ],
+    "What is exported is imported the same": [
+        "tests/contract/http/test_sessions_transfer_api.py::test_what_was_exported_and_purged_is_imported_the_same",
+        "tests/contract/http/test_sessions_transfer_api.py::test_a_forks_export_stands_alone",
+    ],
+    "A damaged SQLite file is set aside whole and said, never deleted": [
+        "tests/unit/sessions/test_sqlite_damage.py::test_a_damaged_file_is_set_aside_and_a_new_one_begins",
+    ],
+    "A copy of the sessions' file, made while it is in use, holds what was acknowledged before": [
+        "tests/unit/sessions/test_sqlite_backup.py"
+        "::test_what_was_acknowledged_before_a_copy_is_in_it_while_eight_write",
     ],
     "A search for memories never leaves its reach, whatever the filter": [
         "tests/contract/stores/test_memory_store.py::test_a_search_never_leaves_its_reach_whatever_the_filter",

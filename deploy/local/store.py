@@ -142,6 +142,8 @@ class EmbeddedStore(ABC):
                 # Or a killed server's last children still hold its shared memory, for a moment.
                 if attempt == PORT_ATTEMPTS or "in use" not in str(failure):
                     raise
+                if self._supervisor is not None:
+                    self._end_supervisor(self._supervisor)  # it has ended; our end of its pipe has not
                 time.sleep(0.5)
 
     def _launch(self) -> None:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -23,8 +23,8 @@ SERVICE_NUMBERS = {"registry": 3, "sessions": 4, "memory": 5, "jobs": 6, "runtim
 class System:
     """Starts and stops `bureau up`. `url` and `api_key` are those of the first administrator."""
 
-    def __init__(self, data: Path, port: int) -> None:
-        self._data, self._port = data, port
+    def __init__(self, data: Path, port: int, settings: Mapping[str, str] | None = None) -> None:
+        self._data, self._port, self._settings = data, port, settings or {}
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> float:
@@ -34,7 +34,8 @@ class System:
         with open(log, "ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "deploy.local", "up", "--with-parent"],
-                cwd=ROOT, env={**os.environ, "BUREAU_DATA": str(self._data), "BUREAU_PORT": str(self._port)},
+                cwd=ROOT,
+                env={**os.environ, **self._settings, "BUREAU_DATA": str(self._data), "BUREAU_PORT": str(self._port)},
                 stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
         while not self._ready():
@@ -107,15 +108,15 @@ class System:
 
 
 @contextlib.contextmanager
-def throw_away_system() -> Iterator[System]:
-    """Not started yet; stopped and removed at the end, also after Ctrl-C or SIGTERM."""
+def throw_away_system(settings: Mapping[str, str] | None = None) -> Iterator[System]:
+    """Not started yet; stopped and removed at the end, also after Ctrl-C or SIGTERM. `settings` are variables."""
 
     def leave(number: int, _: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
     signal.signal(signal.SIGTERM, leave)
     with tempfile.TemporaryDirectory(prefix="bureau-demo-") as folder:
-        system = System(Path(folder), free_port())
+        system = System(Path(folder), free_port(), settings)
         try:
             yield system
         finally:

@@ -47,10 +47,14 @@ class Bureau:
         """Every service at a glance."""
         return await self._caller.call(SystemHealth, "GET", "/health")
 
+    async def close(self) -> None:
+        """For whoever cannot say `async with`."""
+        await self._client.aclose()
+
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._client.aclose()
+        await self.close()

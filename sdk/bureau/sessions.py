@@ -1,31 +1,49 @@
 """The sessions' client: every conversation, whole and in order."""
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 
 from bureau.http import Caller, segment
 from bureau_contracts.sessions import (
     AcquireLease,
+    BackupMade,
+    BranchList,
+    Compacted,
+    CompactSession,
     Context,
     Deleted,
+    ForkSession,
     HistoryPage,
     Lease,
+    Lifecycle,
     MessageAdded,
     NewInvocation,
     NewMessage,
     NewSession,
     NewTurn,
     RenewLease,
+    RewindSession,
+    Role,
+    SearchPage,
     Session,
     SessionCreated,
+    SessionExport,
+    SessionForked,
+    SessionImported,
     SessionPage,
+    SessionResumed,
+    SessionRewound,
     SessionStatus,
     SessionView,
     StateAnswer,
     StatePatch,
     StatusChange,
+    Summary,
+    Swept,
     Tracked,
     TurnStored,
     Updated,
+    Window,
 )
 from bureau_contracts.shapes import JsonObject
 
@@ -43,28 +61,71 @@ class SessionsClient:
         return await self._call(SessionView, "GET", _path(session_id), params=params)
 
     async def page(
-        self, *, user_id: str | None = None, status: SessionStatus | None = None,
+        self, *, user_id: str | None = None, status: SessionStatus | None = None, agent: str | None = None,
+        since: datetime | None = None, until: datetime | None = None, lifecycle: Lifecycle | None = None,
         limit: int | None = None, cursor: str | None = None,
     ) -> SessionPage:  # fmt: skip
-        params = {"user_id": user_id, "status": status, "limit": limit, "cursor": cursor}
+        """The latest activity first. `agent` took part; `since` and `until` (with a time zone) are of the activity."""
+        params = {
+            "user_id": user_id, "status": status, "agent": agent, "lifecycle": lifecycle, "limit": limit,
+            "since": since and since.isoformat(), "until": until and until.isoformat(), "cursor": cursor,
+        }  # fmt: skip
         return await self._call(SessionPage, "GET", "/sessions", params=params)
 
-    async def all(self, *, user_id: str | None = None) -> AsyncIterator[Session]:
-        """Every session, newest first, page by page."""
+    async def all(self, *, user_id: str | None = None, lifecycle: Lifecycle | None = None) -> AsyncIterator[Session]:
+        """Every session, newest first, page by page; the active ones unless said otherwise."""
         cursor = None
         while True:
-            page = await self.page(user_id=user_id, limit=200, cursor=cursor)
+            page = await self.page(user_id=user_id, lifecycle=lifecycle, limit=200, cursor=cursor)
             for session in page.sessions:
                 yield session
             if (cursor := page.next_cursor) is None:
                 return
 
     async def history(
-        self, session_id: str, *, before: int | None = None, after: int | None = None, limit: int | None = None
-    ) -> HistoryPage:
-        """Messages in order: the last ones, or those before or after a `seq`."""
-        params = {"before": before, "after": after, "limit": limit}
+        self, session_id: str, *, before: int | None = None, after: int | None = None, limit: int | None = None,
+        branch: int | None = None,
+    ) -> HistoryPage:  # fmt: skip
+        """Messages in order: the last ones, or those before or after a `seq`; of a branch that a rewind left, too."""
+        params = {"before": before, "after": after, "limit": limit, "branch": branch}
         return await self._call(HistoryPage, "GET", f"{_path(session_id)}/history", params=params)
+
+    async def fork(self, session_id: str, fork: ForkSession | None = None) -> SessionForked:
+        """A new session that shows this one's messages, up to `at_seq`."""
+        body = fork or ForkSession()
+        return await self._call(SessionForked, "POST", f"{_path(session_id)}/fork", body=body)
+
+    async def rewind(self, session_id: str, to_seq: int, *, fencing_token: int | None = None) -> SessionRewound:
+        """Back to the message `to_seq`; what came after it stays on a branch of its own."""
+        body = RewindSession(to_seq=to_seq, fencing_token=fencing_token)
+        return await self._call(SessionRewound, "POST", f"{_path(session_id)}/rewind", body=body)
+
+    async def branches(self, session_id: str) -> BranchList:
+        return await self._call(BranchList, "GET", f"{_path(session_id)}/branches")
+
+    async def compact(
+        self, session_id: str, *, max_tokens: int | None = None, keep_last: int | None = None
+    ) -> Compacted:
+        """A summary stands for older messages when all are more than `max_tokens` (1500). May be sent again."""
+        body = CompactSession(keep_last=keep_last)
+        if max_tokens is not None:
+            body = CompactSession(max_tokens=max_tokens, keep_last=keep_last)
+        return await self._call(Compacted, "POST", f"{_path(session_id)}/compact", body=body, repeatable=True)
+
+    async def summary(self, session_id: str) -> Summary:
+        """The last one that applies. NotFound when nothing was summarised."""
+        return await self._call(Summary, "GET", f"{_path(session_id)}/summary")
+
+    async def window(
+        self, session_id: str, *, max_tokens: int | None = None, max_messages: int | None = None
+    ) -> Window:
+        """What a model is shown: the summary, and the newest whole messages that fit beside it."""
+        params = {"max_tokens": max_tokens, "max_messages": max_messages}
+        return await self._call(Window, "GET", f"{_path(session_id)}/window", params=params)
+
+    async def sweep(self) -> Swept:
+        """Does now, for one's tenant, what the service does by itself now and then (a tenant-wide scope)."""
+        return await self._call(Swept, "POST", "/sessions/sweep", repeatable=True)
 
     async def add_message(self, session_id: str, message: NewMessage) -> MessageAdded:
         return await self._call(MessageAdded, "POST", f"{_path(session_id)}/history", body=message)
@@ -97,6 +158,10 @@ class SessionsClient:
         body = StatusChange(status=status)
         return await self._call(Updated, "PATCH", f"{_path(session_id)}/status", body=body)
 
+    async def resume(self, session_id: str) -> SessionResumed:
+        """Makes an expired session active again; an active one stays as it is."""
+        return await self._call(SessionResumed, "POST", f"{_path(session_id)}/resume", repeatable=True)
+
     async def acquire_lease(self, session_id: str, holder: str, *, ttl_seconds: float = 30) -> Lease:
         """Conflict while somebody else holds it."""
         body = AcquireLease(holder=holder, ttl_seconds=ttl_seconds)
@@ -110,6 +175,28 @@ class SessionsClient:
     async def release_lease(self, session_id: str, fencing_token: int) -> Deleted:
         params = {"fencing_token": fencing_token}
         return await self._call(Deleted, "DELETE", f"{_path(session_id)}/lease", params=params)
+
+    async def search(
+        self, text: str, *, user_id: str | None = None, session_id: str | None = None, role: Role | None = None,
+        limit: int | None = None, cursor: str | None = None,
+    ) -> SearchPage:  # fmt: skip
+        """Messages that hold all of the words, the latest first; "words in quotes" stand side by side."""
+        params = {
+            "q": text, "user_id": user_id, "session_id": session_id, "role": role, "limit": limit, "cursor": cursor,
+        }  # fmt: skip
+        return await self._call(SearchPage, "GET", "/sessions/search", params=params)
+
+    async def export(self, session_id: str) -> SessionExport:
+        """A session with everything in it, as of one moment."""
+        return await self._call(SessionExport, "GET", f"{_path(session_id)}/export", timeout_seconds=300)
+
+    async def import_(self, session: SessionExport) -> SessionImported:
+        """Makes a session of an export, in one's own tenant. Conflict when its id exists."""
+        return await self._call(SessionImported, "POST", "/sessions/import", body=session, timeout_seconds=300)
+
+    async def back_up(self) -> BackupMade:
+        """Copies the service's SQLite file beside it (scope `admin`). Conflict when sessions are in Postgres."""
+        return await self._call(BackupMade, "POST", "/sessions/backup")
 
     async def delete(self, session_id: str, *, purge: bool = False) -> Deleted:
         """Archives the session; with `purge` it is erased."""

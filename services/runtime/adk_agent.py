@@ -110,9 +110,9 @@ def _past(history: Sequence[Message], agent: str) -> list[Event]:
     events = []
     for message in history:
         text = _text(message.content)
-        if message.role not in (Role.USER, Role.ASSISTANT) or not text.strip():
+        if message.role is Role.TOOL or not text.strip():
             continue
-        user = message.role is Role.USER
+        user = message.role is not Role.ASSISTANT  # ADK knows no third voice: a summary is told as by the user
         content = types.Content(role="user" if user else "model", parts=[types.Part(text=text)])
         events.append(Event(author="user" if user else agent, content=content, invocation_id=message.message_id))
     return events

@@ -26,6 +26,7 @@ from services.runtime.agents import Agents, AgentSettings
 from services.runtime.availability import AvailabilityReports
 from services.runtime.errors import passed_on
 from services.runtime.leases import Leases
+from services.runtime.looking_back import LookingBack
 from services.runtime.loop import LoopLimits
 from services.runtime.models.catalogue import MakeModel, Models
 from services.runtime.models.model import Model
@@ -103,7 +104,7 @@ def _runtime(
     turns = Turns(
         neighbours.conversations, Recall(neighbours.recollections, settings.memories),
         prompts, router, agents, leases, tally,
-        history_messages=settings.history_messages,
+        looking_back=LookingBack(neighbours.conversations, settings.history_messages, settings.history_tokens),
     )  # fmt: skip
     return Runtime(neighbours.catalogue, neighbours.conversations, router, agents, turns)
 

@@ -10,7 +10,17 @@ from bureau.prompt_cache import PromptSource
 from bureau_contracts.evaluation import NewMetric, Recorded
 from bureau_contracts.memory import MemorySearchAnswer
 from bureau_contracts.registry import AgentHealth, AgentRecord, ReportHealth, SearchAnswer
-from bureau_contracts.sessions import Deleted, Lease, NewSession, NewTurn, SessionCreated, SessionView, TurnStored
+from bureau_contracts.sessions import (
+    Compacted,
+    Deleted,
+    Lease,
+    NewSession,
+    NewTurn,
+    SessionCreated,
+    SessionView,
+    TurnStored,
+    Window,
+)
 
 
 class Catalogue(Protocol):
@@ -39,6 +49,14 @@ class Conversations(Protocol):
     async def create(self, session: NewSession | None = None) -> SessionCreated: ...
 
     async def get(self, session_id: str, *, history_limit: int | None = None) -> SessionView: ...
+
+    async def window(
+        self, session_id: str, *, max_tokens: int | None = None, max_messages: int | None = None
+    ) -> Window: ...
+
+    async def compact(
+        self, session_id: str, *, max_tokens: int | None = None, keep_last: int | None = None
+    ) -> Compacted: ...
 
     async def turn(self, session_id: str, turn: NewTurn) -> TurnStored: ...
 

@@ -38,8 +38,10 @@ class Settings(ServerSettings):
 
     factory_prefixes: str = "examples."
     """Comma-separated prefixes of the modules that agents may be built from."""
-    history_messages: int = Field(20, ge=0, le=200)
-    """How many of the session's last messages a turn sees."""
+    history_messages: int = Field(200, ge=0, le=1000)
+    """How many of the session's last messages a turn sees at most, as they were; 0: none, and no summary."""
+    history_tokens: int = Field(4000, ge=100, le=200_000)
+    """How much of what was said before a turn sees; beyond it the sessions summarise the older messages."""
     memories: int = Field(5, ge=0, le=50)
     """How many memories a turn sees at most."""
     max_iterations: int = Field(5, ge=1, le=50)

@@ -28,6 +28,7 @@ from services.runtime import gen_ai, policy
 from services.runtime.agents import AgentBroken, Agents
 from services.runtime.errors import SessionArchived, TurnDiffers
 from services.runtime.leases import Leases
+from services.runtime.looking_back import LookingBack
 from services.runtime.plain_agent import unanswered
 from services.runtime.ports import Conversations
 from services.runtime.prompts import Prompts
@@ -75,12 +76,12 @@ class Turns:
         leases: Leases,
         tally: Tally,
         *,
-        history_messages: int,
+        looking_back: LookingBack,
     ) -> None:
         self._conversations, self._recall, self._router = conversations, recall, router
         self._prompts = prompts
         self._agents, self._leases, self._tally = agents, leases, tally
-        self._history_messages = history_messages
+        self._looking_back = looking_back
 
     async def run(self, principal: Principal, request: ChatRequest) -> ChatAnswer:
         """Raises a Refusal or a BureauError while nothing has run. Once the agent was asked, whatever happens is
@@ -116,14 +117,13 @@ class Turns:
         async with self._leases.hold(session_id) as token:
             if request.turn_id is not None and (recorded := await self._recorded(session_id, request.turn_id)):
                 return recorded
-            view, memories, found = await together(
-                self._conversations.get(session_id, history_limit=max(1, self._history_messages)),
+            (view, history), memories, found = await together(
+                together(self._conversations.get(session_id, history_limit=0), self._looking_back.at(session_id)),
                 self._recall.about(request.message),
                 self._router.find(request.message, request.agent),
             )
             _require_active(view)
             route = await self._router.choose(found, request.message, view.context)
-            history = view.conversation_history[-self._history_messages :] if self._history_messages else []
             turn_id = request.turn_id or new_id("turn")
             level = request.autonomy_level or view.session.autonomy_level
             prepared = _Prepared(speaker, request, turn_id, route, memories, history, level)

@@ -1,5 +1,6 @@
 """What a change of a session's content makes of it: the next numbers, the merged state, the times. No I/O."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -8,11 +9,10 @@ from typing import Any
 from bureau_contracts.sessions import Context, Invocation, Message, NewInvocation, NewMessage, SessionStatus
 from bureau_contracts.shapes import JsonObject
 from kit.ids import new_id
-from services.sessions.record import SessionRecord, Write
+from services.sessions import scopes
+from services.sessions.record import SessionRecord, Undo, Write
+from services.sessions.scopes import merged
 from services.sessions.statuses import require_writable
-
-TEMPORARY = "temp:"
-"""Prefix of state keys that live within one turn and are never stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,10 @@ class Edit:
 
 
 def apply(record: SessionRecord, edit: Edit, now: datetime) -> Write:
-    """Raises SessionArchived. Everything in one edit happens at one time, never before what happened last."""
+    """Everything in one edit happens at one time, never before what happened last.
+
+    Raises SessionArchived or SessionExpired.
+    """
     session = record.session
     require_writable(session)
     at = max(now, session.updated_at)
@@ -47,7 +50,8 @@ def apply(record: SessionRecord, edit: Edit, now: datetime) -> Write:
     if messages or invocations:
         changed["last_activity"] = at
     if edit.state is not None:
-        changed["state"] = merged(session.state, edit.state)
+        changed["state"] = scopes.own(merged(session.state, edit.state))
+    shared = scopes.shared(edit.state) if edit.state else None
     if edit.status is not None:
         changed["status"] = edit.status
     after = replace(
@@ -55,23 +59,32 @@ def apply(record: SessionRecord, edit: Edit, now: datetime) -> Write:
         session=session.model_copy(update=changed),
         context=record.context if edit.context is None else edit.context,
         invocation_count=record.invocation_count + len(invocations),
+        shared=merged(record.shared, {**shared.user, **shared.app}) if shared else record.shared,
     )
-    return Write(after, messages, invocations)
+    return Write(after, messages, invocations, undo=_undo(record, edit, after.session.message_count), shared=shared)
 
 
-def merged(state: JsonObject, changes: JsonObject) -> JsonObject:
-    """Keys are set, a null deletes one, temporary keys are dropped."""
-    both = {**state, **changes}
-    return {key: value for key, value in both.items() if value is not None and not key.startswith(TEMPORARY)}
+def _undo(record: SessionRecord, edit: Edit, message_count: int) -> Undo | None:
+    if edit.state is None and edit.context is None:
+        return None
+    before = record.session.state
+    state = {
+        key: before.get(key) for key, value in scopes.own(edit.state or {}).items() if not _same(before.get(key), value)
+    }
+    context = None if edit.context in (None, record.context) else record.context
+    return Undo(message_count, state, context) if state or context is not None else None
+
+
+def _same(one: Any, other: Any) -> bool:
+    """As JSON: Python takes 1, 1.0 and True for equal."""
+    return bool(one == other) and json.dumps(one) == json.dumps(other)
 
 
 def _message(new: NewMessage, seq: int, trace_id: str | None, at: datetime) -> Message:
-    given = dict(new)
-    given["trace_id"] = new.trace_id or trace_id
+    given = {**vars(new), "trace_id": new.trace_id or trace_id}
     return Message(**given, seq=seq, message_id=new_id("msg"), timestamp=at)
 
 
 def _invocation(new: NewInvocation, trace_id: str | None, at: datetime) -> Invocation:
-    given = dict(new)
-    given["trace_id"] = new.trace_id or trace_id
+    given = {**vars(new), "trace_id": new.trace_id or trace_id}
     return Invocation(**given, timestamp=at)

@@ -1,6 +1,6 @@
 """One SQLite connection that writes, on one thread: whatever waits is committed together, so callers share a sync.
 
-Knows no table. Each piece of work has a savepoint of its own: one that fails takes nothing of the others with it.
+Knows no table. A piece of work that fails takes nothing of the others with it; so it may run more than once.
 """
 
 import asyncio
@@ -81,20 +81,45 @@ class GroupCommitWriter:
         return batch, False
 
 
+class _HalfDone(Exception):
+    """A piece of work failed after it had written something."""
+
+
 def _commit_together(connection: sqlite3.Connection, batch: list[_Job]) -> list[_Outcome]:
-    outcomes: list[_Outcome] = []
+    """Hopes first that nothing fails half done, which is rare; only then each piece of work needs a savepoint."""
     try:
-        connection.execute("BEGIN IMMEDIATE")
-        for job in batch:
-            outcomes.append(_do(connection, job))
-        connection.execute("COMMIT")
+        try:
+            return _commit(connection, batch, _do_without_savepoint)
+        except _HalfDone:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            return _commit(connection, batch, _do)
     except sqlite3.Error as error:
         if connection.in_transaction:
             # Should even this fail, the next batch fails at its BEGIN and tries again.
             with suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
         return [(job.future, None, error) for job in batch]
+
+
+def _commit(
+    connection: sqlite3.Connection, batch: list[_Job], do: Callable[[sqlite3.Connection, _Job], _Outcome]
+) -> list[_Outcome]:
+    connection.execute("BEGIN IMMEDIATE")
+    outcomes = [do(connection, job) for job in batch]
+    connection.execute("COMMIT")
     return outcomes
+
+
+def _do_without_savepoint(connection: sqlite3.Connection, job: _Job) -> _Outcome:
+    """Raises _HalfDone when the batch has to be done again."""
+    written = connection.total_changes
+    try:
+        return job.future, job.work(connection), None
+    except Exception as error:
+        if not connection.in_transaction or connection.total_changes != written:
+            raise _HalfDone from error
+        return job.future, None, error
 
 
 def _do(connection: sqlite3.Connection, job: _Job) -> _Outcome:

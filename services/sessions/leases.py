@@ -61,5 +61,9 @@ def admit_writer(record: SessionRecord, fencing_token: int | None, now: datetime
     return replace(record, lease=None)
 
 
+def is_held(record: SessionRecord, now: datetime) -> bool:
+    return record.lease is not None and _is_alive(record.lease, now)
+
+
 def _is_alive(lease: Lease, now: datetime) -> bool:
     return now < lease.expires_at

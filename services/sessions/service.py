@@ -4,46 +4,47 @@ Every change is a decision about one locked session (`store.Decide`), put togeth
 module: `edits`, `turns`, `leases`, `statuses`.
 """
 
-from collections.abc import Callable
-from dataclasses import replace
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel
 
 from bureau_contracts.sessions import (
     AcquireLease,
     Context,
+    Deleted,
     HistoryPage,
     Lease,
-    Lifecycle,
-    Message,
+    MessageAdded,
     NewInvocation,
     NewMessage,
     NewSession,
     NewTurn,
     RenewLease,
-    Session,
-    SessionId,
+    SessionCreated,
     SessionPage,
     SessionStatus,
     SessionView,
     StateAnswer,
+    Tracked,
     TurnStored,
+    Updated,
 )
 from bureau_contracts.shapes import JsonObject
 from kit.clock import Clock
-from kit.errors import Invalid
 from kit.identity import Principal
-from kit.ids import new_id
 from kit.logs import get_logger
-from kit.paging import decode_cursor, encode_cursor
 from kit.telemetry import current_trace_id
-from services.sessions import leases
-from services.sessions.edits import Edit, apply, merged
+from services.sessions import creating, leases, lifecycle, scopes
+from services.sessions.edits import Edit, apply
 from services.sessions.errors import TurnNotFound
-from services.sessions.record import Current, Position, SessionRecord, Write
+from services.sessions.limits import Limits
+from services.sessions.positions import cursor_of, position_of
+from services.sessions.receipts import Once, name_of, only_once
+from services.sessions.record import Current, Listing, SessionRecord, Write
 from services.sessions.statuses import check_transition, require_writable
-from services.sessions.store import SessionStore
+from services.sessions.store import Decide, SessionStore
 from services.sessions.turns import digest_of, store_turn
 
 log = get_logger(__name__)
@@ -51,71 +52,61 @@ log = get_logger(__name__)
 INVOCATIONS_SHOWN = 50
 BEYOND_EVERY_SEQ = 2**53
 
-_SESSION_ID = TypeAdapter[str](SessionId)
+A = TypeVar("A", bound=BaseModel)
 
 
 class SessionsService:
-    """A user's principal acts on that user's sessions, a tenant-wide one on its tenant's."""
+    """A user's principal acts on that user's sessions, a tenant-wide one on its tenant's.
 
-    def __init__(self, store: SessionStore, clock: Clock) -> None:
-        self._store, self._clock = store, clock
+    Whatever writes takes `once`: under the same key it is done once, and answered as the first time. It raises
+    IdempotencyKeyReused for another write under that key.
+    """
 
-    async def create(self, principal: Principal, new: NewSession) -> Session:
-        """Raises SessionExists."""
-        owner, now = principal.owner(new.user_id), self._clock.now()
-        session = Session(
-            session_id=new.session_id or new_id("sess"),
-            tenant=owner.tenant,
-            user_id=owner.user,
-            title=new.title,
-            status=SessionStatus.IDLE,
-            autonomy_level=new.autonomy_level,
-            metadata=new.metadata,
-            state=merged({}, new.state),
-            created_at=now,
-            updated_at=now,
-            last_activity=now,
-            message_count=0,
-            version=1,
-        )
-        await self._store.create(SessionRecord(session, Context()))
-        log.info("session_created", session_id=session.session_id)
-        return session
+    def __init__(self, store: SessionStore, clock: Clock, limits: Limits | None = None) -> None:
+        self._store, self._clock, self._limits = store, clock, limits or Limits()
+
+    async def create(self, principal: Principal, new: NewSession, once: Once | None = None) -> SessionCreated:
+        """Raises SessionExists, TooManySessions, or Forbidden for an `app:` key."""
+        return await creating.create(self._store, self._clock, self._limits, principal, new, once)
 
     async def page(
         self,
         principal: Principal,
         *,
         user_id: str | None,
-        status: SessionStatus | None,
-        lifecycle: Lifecycle,
+        listing: Listing,
         limit: int,
         cursor: str | None,
     ) -> SessionPage:
         """The latest activity first. A session that becomes active while one pages moves to the front."""
-        after = _position(cursor) if cursor else None
-        found = await self._store.page(
-            principal.reach(user_id), lifecycle=lifecycle, status=status, after=after, limit=limit + 1
-        )
+        after = position_of(cursor) if cursor else None
+        found = await self._store.page(principal.reach(user_id), listing, after=after, limit=limit + 1)
         shown = found[:limit]
         more = len(found) > limit
-        return SessionPage(sessions=shown, next_cursor=_cursor(shown[-1]) if more else None)
+        return SessionPage(sessions=shown, next_cursor=cursor_of(shown[-1]) if more else None)
 
     async def view(self, principal: Principal, session_id: str, history_limit: int) -> SessionView:
         record, messages, invocations = await self._store.view(
             principal.reach(), session_id, messages=history_limit, invocations=INVOCATIONS_SHOWN
         )
         return SessionView(
-            session=record.session,
+            session=scopes.visible(record),
             conversation_history=messages,
             agents_invoked=invocations,
             context=record.context,
         )
 
     async def history(
-        self, principal: Principal, session_id: str, *, before: int | None, after: int | None, limit: int
+        self,
+        principal: Principal,
+        session_id: str,
+        *,
+        before: int | None,
+        after: int | None,
+        limit: int,
+        branch: int | None = None,
     ) -> HistoryPage:
-        """With `after` the messages that follow it, else the last ones (before `before`)."""
+        """With `after` the messages that follow it, else the last ones (before `before`). Raises BranchNotFound."""
         count, messages = await self._store.history(
             principal.reach(),
             session_id,
@@ -123,6 +114,7 @@ class SessionsService:
             before=BEYOND_EVERY_SEQ if before is None else before,
             limit=limit,
             newest=after is None,
+            branch=branch,
         )
         if not messages:
             return HistoryPage(messages=[])
@@ -131,22 +123,42 @@ class SessionsService:
             messages=messages, next_before=first if first > 1 else None, next_after=last if last < count else None
         )
 
-    async def add_message(self, principal: Principal, session_id: str, new: NewMessage) -> Message:
-        """Allowed while somebody holds the lease: this is how an operator's note gets in."""
-        write = await self._edit(principal, session_id, Edit(messages=[new], trace_id=_trace_id()))
-        return write.messages[0]
+    async def add_message(
+        self, principal: Principal, session_id: str, new: NewMessage, once: Once | None = None
+    ) -> MessageAdded:
+        """Allowed while somebody holds the lease: this is how an operator's note gets in. Raises TooManyMessages or
+        MessageTooLarge."""
+        await self._admit(principal, [new])
 
-    async def track(self, principal: Principal, session_id: str, new: NewInvocation) -> None:
-        await self._edit(principal, session_id, Edit(invocations=[new], trace_id=_trace_id()))
+        def answer(write: Write) -> MessageAdded:
+            return MessageAdded(seq=write.messages[0].seq)
 
-    async def store_turn(self, principal: Principal, session_id: str, turn: NewTurn) -> TurnStored:
-        """Raises TurnDiffers, StaleWriter or SessionArchived; a repeated turn is answered as the first time."""
+        return await self._edit(
+            principal, session_id, Edit(messages=[new], trace_id=_trace_id()), once, MessageAdded, answer
+        )
+
+    async def track(
+        self, principal: Principal, session_id: str, new: NewInvocation, once: Once | None = None
+    ) -> Tracked:
+        edit = Edit(invocations=[new], trace_id=_trace_id())
+        return await self._edit(principal, session_id, edit, once, Tracked, lambda write: Tracked())
+
+    async def store_turn(
+        self, principal: Principal, session_id: str, turn: NewTurn, once: Once | None = None
+    ) -> TurnStored:
+        """Raises TurnDiffers, StaleWriter, VersionConflict, SessionArchived, SessionExpired, TooManyMessages,
+        MessageTooLarge, or Forbidden for an `app:` key.
+
+        A repeated turn is answered as the first time.
+        """
+        scopes.require_allowed(principal, turn.state)
+        await self._admit(principal, turn.messages)
         digest, trace_id = digest_of(turn), _trace_id()
 
         def decide(current: Current) -> tuple[TurnStored, Write | None]:
             return store_turn(current, turn, digest, trace_id, self._clock.now())
 
-        stored = await self._store.change(principal.reach(), session_id, decide, turn_id=turn.turn_id)
+        stored = await self._change(principal, session_id, TurnStored, decide, once, turn_id=turn.turn_id)
         log.info("turn_stored", session_id=session_id, turn_id=turn.turn_id, last_seq=stored.last_seq)
         return stored
 
@@ -160,107 +172,153 @@ class SessionsService:
     async def context(self, principal: Principal, session_id: str) -> Context:
         return (await self._store.get(principal.reach(), session_id)).context
 
-    async def set_context(self, principal: Principal, session_id: str, context: Context) -> None:
-        await self._edit(principal, session_id, Edit(context=context))
+    async def set_context(
+        self, principal: Principal, session_id: str, context: Context, once: Once | None = None
+    ) -> Updated:
+        return await self._edit(principal, session_id, Edit(context=context), once, Updated, lambda write: Updated())
 
     async def state(self, principal: Principal, session_id: str) -> StateAnswer:
-        session = (await self._store.get(principal.reach(), session_id)).session
-        return StateAnswer(state=session.state, version=session.version)
+        return _state(await self._store.get(principal.reach(), session_id))
 
-    async def set_state(self, principal: Principal, session_id: str, changes: JsonObject) -> StateAnswer:
-        session = (await self._edit(principal, session_id, Edit(state=changes))).record.session
-        return StateAnswer(state=session.state, version=session.version)
+    async def set_state(
+        self, principal: Principal, session_id: str, changes: JsonObject, once: Once | None = None
+    ) -> StateAnswer:
+        """Raises Forbidden for an `app:` key.
+
+        What others write to shared keys at this moment may not be in the answer yet.
+        """
+        scopes.require_allowed(principal, changes)
+        return await self._edit(
+            principal, session_id, Edit(state=changes), once, StateAnswer, lambda write: _state(write.record)
+        )
 
     async def set_status(
-        self, principal: Principal, session_id: str, status: SessionStatus, reason: str | None
-    ) -> None:
+        self,
+        principal: Principal,
+        session_id: str,
+        status: SessionStatus,
+        reason: str | None,
+        once: Once | None = None,
+    ) -> Updated:
         """Raises IllegalTransition. Setting the status that it has changes nothing."""
+        before: SessionStatus | None = None
 
-        def decide(current: Current) -> tuple[SessionStatus, Write | None]:
+        def decide(current: Current) -> tuple[Updated, Write | None]:
+            nonlocal before
             session = current.record.session
+            before = session.status
             require_writable(session)
             check_transition(session.status, status)
             if status is session.status:
-                return session.status, None
-            return session.status, apply(current.record, Edit(status=status), self._clock.now())
+                return Updated(), None
+            return Updated(), apply(current.record, Edit(status=status), self._clock.now())
 
-        before = await self._store.change(principal.reach(), session_id, decide)
-        if status is not before:
+        answer = await self._change(principal, session_id, Updated, decide, once)
+        if before not in (None, status):
             # A reason is somebody's words, so the log only says that there is one.
             log.info("status_changed", session_id=session_id, before=before, after=status, reasoned=bool(reason))
+        return answer
 
-    async def acquire_lease(self, principal: Principal, session_id: str, wanted: AcquireLease) -> Lease:
+    async def acquire_lease(
+        self, principal: Principal, session_id: str, wanted: AcquireLease, once: Once | None = None
+    ) -> Lease:
         """Raises LeaseHeld."""
-        return await self._change_lease(
-            principal,
-            session_id,
-            lambda record, now: leases.acquire(record, wanted.holder, wanted.ttl_seconds, now),
-        )
 
-    async def renew_lease(self, principal: Principal, session_id: str, renewal: RenewLease) -> Lease:
-        """Raises LeaseLost."""
-        return await self._change_lease(
-            principal,
-            session_id,
-            lambda record, now: leases.renew(record, renewal.fencing_token, renewal.ttl_seconds, now),
-        )
+        def rule(record: SessionRecord, now: datetime) -> SessionRecord:
+            return leases.acquire(record, wanted.holder, wanted.ttl_seconds, now)
 
-    async def release_lease(self, principal: Principal, session_id: str, fencing_token: int) -> None:
+        return await self._change_lease(principal, session_id, rule, once)
+
+    async def renew_lease(
+        self, principal: Principal, session_id: str, renewal: RenewLease, once: Once | None = None
+    ) -> Lease:
         """Raises LeaseLost."""
 
-        def decide(current: Current) -> tuple[None, Write]:
-            return None, Write(leases.release(current.record, fencing_token))
+        def rule(record: SessionRecord, now: datetime) -> SessionRecord:
+            return leases.renew(record, renewal.fencing_token, renewal.ttl_seconds, now)
 
-        await self._store.change(principal.reach(), session_id, decide)
+        return await self._change_lease(principal, session_id, rule, once)
 
-    async def archive(self, principal: Principal, session_id: str) -> None:
+    async def release_lease(
+        self, principal: Principal, session_id: str, fencing_token: int, once: Once | None = None
+    ) -> Deleted:
+        """Raises LeaseLost."""
+
+        def decide(current: Current) -> tuple[Deleted, Write]:
+            return Deleted(), Write(leases.release(current.record, fencing_token))
+
+        return await self._change(principal, session_id, Deleted, decide, once)
+
+    async def archive(self, principal: Principal, session_id: str, once: Once | None = None) -> Deleted:
         """Makes the session read-only, for good, and ends its lease. Archiving an archived one changes nothing."""
 
-        def decide(current: Current) -> tuple[None, Write | None]:
-            if current.record.session.lifecycle is Lifecycle.ARCHIVED:
-                return None, None
-            after = apply(current.record, Edit(), self._clock.now()).record
-            archived = after.session.model_copy(update={"lifecycle": Lifecycle.ARCHIVED})
-            return None, Write(replace(after, session=archived, lease=None))
+        def decide(current: Current) -> tuple[Deleted, Write | None]:
+            return Deleted(), lifecycle.archive(current.record, self._clock.now())[1]
 
-        await self._store.change(principal.reach(), session_id, decide)
+        answer = await self._change(principal, session_id, Deleted, decide, once)
         log.info("session_archived", session_id=session_id)
+        return answer
 
-    async def purge(self, principal: Principal, session_id: str) -> None:
-        """Erases the session and everything in it."""
+    async def purge(self, principal: Principal, session_id: str) -> Deleted:
+        """Erases the session and everything in it; nothing remembers that it was, so purging it again is
+        SessionNotFound, whatever the key."""
         await self._store.purge(principal.reach(), session_id)
         log.info("session_purged", session_id=session_id)
+        return Deleted()
 
-    async def _edit(self, principal: Principal, session_id: str, edit: Edit) -> Write:
-        def decide(current: Current) -> tuple[Write, Write]:
+    async def _admit(self, principal: Principal, messages: Sequence[NewMessage]) -> None:
+        self._limits.check_sizes(messages)
+        await self._limits.take_messages(principal, len(messages))
+
+    async def _edit(
+        self,
+        principal: Principal,
+        session_id: str,
+        edit: Edit,
+        once: Once | None,
+        made: type[A],
+        answer: Callable[[Write], A],
+    ) -> A:
+        def decide(current: Current) -> tuple[A, Write]:
             write = apply(current.record, edit, self._clock.now())
-            return write, write
+            return answer(write), write
 
-        return await self._store.change(principal.reach(), session_id, decide)
+        return await self._change(principal, session_id, made, decide, once)
 
     async def _change_lease(
-        self, principal: Principal, session_id: str, rule: Callable[[SessionRecord, datetime], SessionRecord]
+        self,
+        principal: Principal,
+        session_id: str,
+        rule: Callable[[SessionRecord, datetime], SessionRecord],
+        once: Once | None,
     ) -> Lease:
         def decide(current: Current) -> tuple[Lease, Write]:
             record = rule(current.record, self._clock.now())
             assert record.lease is not None
             return record.lease, Write(record)
 
-        return await self._store.change(principal.reach(), session_id, decide)
+        return await self._change(principal, session_id, Lease, decide, once)
+
+    async def _change(
+        self,
+        principal: Principal,
+        session_id: str,
+        answer: type[A],
+        decide: Decide[A],
+        once: Once | None,
+        *,
+        turn_id: str | None = None,
+    ) -> A:
+        decide_once = only_once(once, answer, decide, self._clock.now)
+        return await self._store.change(
+            principal.reach(), session_id, decide_once, turn_id=turn_id, receipt=name_of(once)
+        )
+
+
+def _state(record: SessionRecord) -> StateAnswer:
+    session = scopes.visible(record)
+    return StateAnswer(state=session.state, version=session.version)
 
 
 def _trace_id() -> str | None:
     return current_trace_id() or None
-
-
-def _cursor(session: Session) -> str:
-    return encode_cursor(session.last_activity.isoformat(), session.session_id)
-
-
-def _position(cursor: str) -> Position:
-    last_activity, session_id = decode_cursor(cursor, str, str)
-    try:
-        at = datetime.fromisoformat(str(last_activity)).astimezone(UTC)
-        return Position(at, _SESSION_ID.validate_python(session_id))
-    except (ValueError, OverflowError, ValidationError):
-        raise Invalid("cursor: not one that this list gave out", code="invalid_cursor") from None

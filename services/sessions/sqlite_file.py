@@ -11,9 +11,14 @@ BUSY_SECONDS = 5.0
 """How long a writer waits for another process on the same file."""
 
 
-def create_file(path: Path) -> None:
-    """Makes the file and its folder for our user alone: it holds what people say."""
+def create_folder(path: Path) -> None:
+    """Makes the folder that the file is to be in."""
     path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def create_file(path: Path) -> None:
+    """Makes the file for our user alone: it holds what people say."""
+    create_folder(path)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
 
 
@@ -25,6 +30,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
         _turn_to_wal(connection)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
         if read_only:
             connection.execute("PRAGMA query_only = ON")
     except sqlite3.Error:

@@ -1,7 +1,7 @@
 """Which status may follow which. One table; everything else is refused."""
 
 from bureau_contracts.sessions import Lifecycle, Session, SessionStatus
-from services.sessions.errors import IllegalTransition, SessionArchived
+from services.sessions.errors import IllegalTransition, SessionArchived, SessionExpired
 
 S = SessionStatus
 
@@ -34,6 +34,13 @@ def check_transition(current: SessionStatus, wanted: SessionStatus) -> None:
 
 
 def require_writable(session: Session) -> None:
+    """Raises SessionArchived or SessionExpired."""
+    require_not_archived(session)
+    if session.lifecycle is Lifecycle.EXPIRED:
+        raise SessionExpired(session.session_id)
+
+
+def require_not_archived(session: Session) -> None:
     """Raises SessionArchived."""
     if session.lifecycle is Lifecycle.ARCHIVED:
         raise SessionArchived(session.session_id)

@@ -1,11 +1,24 @@
 """The port of the sessions' store. The rules are elsewhere: a store finds, locks, and remembers."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Protocol, TypeVar
 
-from bureau_contracts.sessions import Invocation, Lifecycle, Message, Session, SessionStatus
-from kit.identity import Reach
-from services.sessions.record import Current, Position, SessionRecord, StoredTurn, Write
+from bureau_contracts.sessions import Invocation, Message, Session
+from kit.identity import Owner, Reach
+from services.sessions.record import (
+    Current,
+    Grown,
+    LeftBranch,
+    Listing,
+    Position,
+    Receipt,
+    SessionRecord,
+    SharedState,
+    StoredSummary,
+    StoredTurn,
+    Write,
+)
 
 T = TypeVar("T")
 
@@ -33,19 +46,38 @@ class SessionStore(Protocol):
     async def ping(self) -> str:
         """What it is, in a few words, for `/health`. Raises Unavailable."""
 
-    async def create(self, record: SessionRecord) -> None:
-        """Raises SessionExists when the session's tenant has one of that id. Other tenants' ids do not matter."""
+    async def create(
+        self, record: SessionRecord, *, shared: SharedState | None = None, receipt: Receipt | None = None
+    ) -> None:
+        """With what else is written when the session is. Raises SessionExists when the session's tenant has one of that
+        id. Other tenants' ids do not matter."""
 
-    async def change(self, reach: Reach, session_id: str, decide: Decide[T], *, turn_id: str | None = None) -> T:
+    async def change(
+        self,
+        reach: Reach,
+        session_id: str,
+        decide: Decide[T],
+        *,
+        turn_id: str | None = None,
+        receipt: str | None = None,
+        branch: int | None = None,
+        undos_from: int | None = None,
+        summary: bool = False,
+    ) -> T:
         """Locks the session, asks `decide`, writes what it says, and returns its answer.
 
-        With `turn_id`, `decide` is also shown that turn when it is stored already.
+        With `turn_id`, `decide` is also shown that turn when it is stored already; with `receipt` the receipt of that
+        name; with `branch` that branch, which is BranchNotFound when there is none; with `undos_from` the undos at that
+        message (at the last, if that comes earlier) and beyond, of what the branch shows; with `summary` the last one
+        that applies.
         """
 
     async def purge(self, reach: Reach, session_id: str) -> None:
-        """Erases the session and everything in it."""
+        """Erases the session and everything in it, but the messages that another session shows: those go with it."""
 
     async def get(self, reach: Reach, session_id: str) -> SessionRecord: ...
+
+    async def receipt(self, reach: Reach, session_id: str, name: str) -> Receipt | None: ...
 
     async def turn(self, reach: Reach, session_id: str, turn_id: str) -> StoredTurn | None: ...
 
@@ -55,21 +87,49 @@ class SessionStore(Protocol):
         """The session with its last messages and invocations, oldest first, all as of one moment."""
 
     async def history(
-        self, reach: Reach, session_id: str, *, after: int, before: int, limit: int, newest: bool
-    ) -> tuple[int, list[Message]]:
-        """The session's message count, and messages with after < seq < before, oldest first.
-
-        When there are more than `limit`, these are the first of them, or with `newest` the last. As quick for a long
-        session as for a short one.
-        """
-
-    async def page(
         self,
         reach: Reach,
+        session_id: str,
         *,
-        lifecycle: Lifecycle,
-        status: SessionStatus | None,
-        after: Position | None,
+        after: int,
+        before: int,
         limit: int,
-    ) -> list[Session]:
-        """Sessions by last activity, newest first, from behind `after`. As quick for many sessions as for few."""
+        newest: bool,
+        branch: int | None = None,
+    ) -> tuple[int, list[Message]]:
+        """The session's message count, and messages with after < seq < before, oldest first; of `branch` if given.
+
+        When there are more than `limit`, these are the first of them, or with `newest` the last. As quick for a long
+        session as for a short one. Raises BranchNotFound.
+        """
+
+    async def window(
+        self, reach: Reach, session_id: str, *, limit: int
+    ) -> tuple[SessionRecord, StoredSummary | None, list[Message]]:
+        """The session, the last summary that applies to what it shows, and the last messages behind what that covers,
+        oldest first, at most `limit`; all as of one moment."""
+
+    async def grown(
+        self, tenant: str | None, *, active_since: datetime, characters: int, after: Grown | None, limit: int
+    ) -> list[Grown]:
+        """Active sessions, of all tenants when `tenant` is None, with so many characters on the branch that they write
+        to, behind what the last summary there covers; by tenant and id, from behind `after`."""
+
+    async def branches(self, reach: Reach, session_id: str) -> tuple[SessionRecord, list[LeftBranch]]:
+        """The session, and what it showed until it was rewound, in that order."""
+
+    async def page(self, reach: Reach, listing: Listing, *, after: Position | None, limit: int) -> list[Session]:
+        """Sessions by last activity, newest first, from behind `after`. As quick for many sessions as for few, whatever
+        one filter is set; of several, the agent and the times go by index, the status is looked at one by one."""
+
+    async def count(self, reach: Reach, listing: Listing, *, limit: int) -> int:
+        """How many sessions that list has; no more than `limit` are counted."""
+
+    async def tenants(self, *, after: str, limit: int) -> list[str]:
+        """Tenants that have sessions, in order, from behind `after`."""
+
+    async def drop_receipts(self, *, before: datetime, limit: int) -> int:
+        """Removes receipts that were stored earlier, of all tenants, at most `limit`; how many. Turns stay."""
+
+    async def forget_shared_state(self, owner: Owner) -> bool:
+        """Erases the state that belongs to this user. False when there was none."""

@@ -3,20 +3,36 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 
-from bureau_contracts.sessions import Invocation, Lifecycle, Message, Session, SessionStatus
+from bureau_contracts.sessions import Invocation, Message, Session
 from kit import postgres
 from kit.errors import Unavailable
-from kit.identity import Reach
+from kit.identity import Owner, Reach
 from kit.logs import get_logger
 from services.sessions import rows
 from services.sessions import statements_postgres as sql
-from services.sessions.errors import SessionExists, SessionNotFound
-from services.sessions.record import Current, Position, SessionRecord, StoredTurn, Write
+from services.sessions.branches import Shown, shown_by
+from services.sessions.errors import BranchNotFound, SessionExists, SessionNotFound
+from services.sessions.record import (
+    Current,
+    Grown,
+    LeftBranch,
+    Listing,
+    Position,
+    Receipt,
+    SessionRecord,
+    SharedState,
+    StoredSummary,
+    StoredTurn,
+    Undo,
+    Write,
+)
 from services.sessions.store import Decide, T
 
 log = get_logger(__name__)
@@ -72,21 +88,37 @@ class PostgresSessionStore:
             self._pool.terminate()
 
     async def ping(self) -> str:
-        async with self._connection() as connection:
+        async with self.connection() as connection:
             return f"postgres {await connection.fetchval('SHOW server_version')}"
 
-    async def create(self, record: SessionRecord) -> None:
-        values = (*rows.fixed_values(record), *rows.changing_values(record))
-        async with self._connection() as connection:
-            try:
-                await connection.execute(sql.INSERT_SESSION, *values)
-            except asyncpg.UniqueViolationError as error:
-                raise SessionExists(record.session.session_id) from error
+    async def create(
+        self, record: SessionRecord, *, shared: SharedState | None = None, receipt: Receipt | None = None
+    ) -> None:
+        async with self.connection() as connection:
+            if shared is None and receipt is None:
+                await _insert(connection, record)
+                return
+            async with connection.transaction():
+                await _insert(connection, record)
+                if receipt is not None:
+                    await connection.execute(sql.INSERT_TURN, *rows.receipt_values(record.session, receipt))
+                await _merge_shared(connection, record.session, shared)
 
-    async def change(self, reach: Reach, session_id: str, decide: Decide[T], *, turn_id: str | None = None) -> T:
+    async def change(
+        self,
+        reach: Reach,
+        session_id: str,
+        decide: Decide[T],
+        *,
+        turn_id: str | None = None,
+        receipt: str | None = None,
+        branch: int | None = None,
+        undos_from: int | None = None,
+        summary: bool = False,
+    ) -> T:
         """Hopes first that nobody else changes the session meanwhile, which is two round trips; else locks its row."""
-        key = (reach, session_id, turn_id)
-        async with self._connection() as connection:
+        key = _Asked(reach, session_id, turn_id, receipt, branch, undos_from, summary)
+        async with self.connection() as connection:
             for _ in range(HOPEFUL_TRIES):
                 done, answer = await _try(connection, sql.SESSION, key, decide)
                 if done:
@@ -96,13 +128,18 @@ class PostgresSessionStore:
                 return answer
 
     async def purge(self, reach: Reach, session_id: str) -> None:
-        async with self._connection() as connection:
+        async with self.connection() as connection:
             if await connection.fetchval(sql.DELETE_SESSION, reach.tenant, session_id, reach.user) is None:
                 raise SessionNotFound(session_id)
 
     async def get(self, reach: Reach, session_id: str) -> SessionRecord:
-        async with self._connection() as connection:
+        async with self.connection() as connection:
             return await _find(connection, reach, session_id)
+
+    async def receipt(self, reach: Reach, session_id: str, name: str) -> Receipt | None:
+        async with self._snapshot() as connection:
+            await _find(connection, reach, session_id)
+            return await _receipt(connection, reach, session_id, name)
 
     async def turn(self, reach: Reach, session_id: str, turn_id: str) -> StoredTurn | None:
         async with self._snapshot() as connection:
@@ -114,35 +151,80 @@ class PostgresSessionStore:
     ) -> tuple[SessionRecord, list[Message], list[Invocation]]:
         async with self._snapshot() as connection:
             record = await _find(connection, reach, session_id)
-            before = record.session.message_count + 1
-            last = await _messages(connection, reach, session_id, after=0, before=before, limit=messages, newest=True)
+            before, shown = record.session.message_count + 1, shown_by(record)
+            last = await _messages(connection, reach, shown, after=0, before=before, limit=messages, newest=True)
             found = await connection.fetch(sql.LAST_INVOCATIONS, reach.tenant, session_id, invocations)
             return record, last, [rows.invocation_of(row) for row in found][::-1]
 
     async def history(
-        self, reach: Reach, session_id: str, *, after: int, before: int, limit: int, newest: bool
-    ) -> tuple[int, list[Message]]:
-        async with self._snapshot() as connection:
-            count = (await _find(connection, reach, session_id)).session.message_count
-            return count, await _messages(
-                connection, reach, session_id, after=after, before=before, limit=limit, newest=newest
-            )
-
-    async def page(
         self,
         reach: Reach,
+        session_id: str,
         *,
-        lifecycle: Lifecycle,
-        status: SessionStatus | None,
-        after: Position | None,
+        after: int,
+        before: int,
         limit: int,
-    ) -> list[Session]:
-        query, values = sql.page_query(reach, lifecycle, status, after, limit)
-        async with self._connection() as connection:
+        newest: bool,
+        branch: int | None = None,
+    ) -> tuple[int, list[Message]]:
+        async with self._snapshot() as connection:
+            record = await _find(connection, reach, session_id)
+            shown = shown_by(record, await _left(connection, record, branch))
+            return shown.message_count, await _messages(
+                connection, reach, shown, after=after, before=before, limit=limit, newest=newest
+            )
+
+    async def window(
+        self, reach: Reach, session_id: str, *, limit: int
+    ) -> tuple[SessionRecord, StoredSummary | None, list[Message]]:
+        async with self._snapshot() as connection:
+            record = await _find(connection, reach, session_id)
+            shown = shown_by(record)
+            made = await _summary(connection, shown, reach.tenant)
+            after, before = made.place.last_seq if made else 0, shown.message_count + 1
+            last = await _messages(connection, reach, shown, after=after, before=before, limit=limit, newest=True)
+            return record, made, last
+
+    async def grown(
+        self, tenant: str | None, *, active_since: datetime, characters: int, after: Grown | None, limit: int
+    ) -> list[Grown]:
+        behind = (after.tenant, after.session_id) if after else ("", "")
+        async with self.connection() as connection:
+            found = await connection.fetch(sql.GROWN, tenant, active_since, characters, *behind, limit)
+            return [Grown(row["tenant"], row["session_id"]) for row in found]
+
+    async def branches(self, reach: Reach, session_id: str) -> tuple[SessionRecord, list[LeftBranch]]:
+        async with self._snapshot() as connection:
+            record = await _find(connection, reach, session_id)
+            return record, [rows.left_of(row) for row in await connection.fetch(sql.LEFT, reach.tenant, session_id)]
+
+    async def page(self, reach: Reach, listing: Listing, *, after: Position | None, limit: int) -> list[Session]:
+        query, values = sql.page_query(reach, listing, after, limit)
+        async with self.connection() as connection:
             return [rows.session_of(row) for row in await connection.fetch(query, *values)]
 
+    async def count(self, reach: Reach, listing: Listing, *, limit: int) -> int:
+        query, values = sql.count_query(reach, listing, limit)
+        async with self.connection() as connection:
+            found: int = await connection.fetchval(query, *values)
+            return found
+
+    async def tenants(self, *, after: str, limit: int) -> list[str]:
+        async with self.connection() as connection:
+            return [row["tenant"] for row in await connection.fetch(sql.TENANTS, after, limit)]
+
+    async def drop_receipts(self, *, before: datetime, limit: int) -> int:
+        async with self.connection() as connection:
+            dropped: int = await connection.fetchval(sql.DROP_RECEIPTS, before, limit)
+            return dropped
+
+    async def forget_shared_state(self, owner: Owner) -> bool:
+        async with self.connection() as connection:
+            found = await connection.fetchval(sql.FORGET_SHARED_STATE, owner.tenant, owner.user)
+            return found is not None
+
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Connection]:
+    async def connection(self) -> AsyncIterator[Connection]:
         """Raises Unavailable for whatever says that the database is away, at any point of the block."""
         try:
             await self._migrate()
@@ -161,7 +243,7 @@ class PostgresSessionStore:
     @asynccontextmanager
     async def _snapshot(self) -> AsyncIterator[Connection]:
         async with (
-            self._connection() as connection,
+            self.connection() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
             yield connection
@@ -181,14 +263,28 @@ class PostgresSessionStore:
             self._migrating.release()
 
 
-async def _try(
-    connection: Connection, select: str, key: tuple[Reach, str, str | None], decide: Decide[T]
-) -> tuple[bool, T]:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    reach: Reach
+    session_id: str
+    turn_id: str | None
+    receipt: str | None
+    branch: int | None
+    undos_from: int | None
+    summary: bool
+
+
+async def _try(connection: Connection, select: str, asked: _Asked, decide: Decide[T]) -> tuple[bool, T]:
     """Reads, decides, writes. False when the session was changed in between; then nothing was written."""
-    reach, session_id, turn_id = key
+    reach, session_id = asked.reach, asked.session_id
     row = await _row(connection, select, reach, session_id)
-    turn = None if turn_id is None else await _turn(connection, reach, session_id, turn_id)
-    answer, write = decide(Current(rows.record_of(row), turn))
+    record = rows.record_of(row)
+    turn = None if asked.turn_id is None else await _turn(connection, reach, session_id, asked.turn_id)
+    left = await _left(connection, record, asked.branch)
+    undos = await _undos(connection, reach.tenant, shown_by(record, left), asked.undos_from)
+    made = await _summary(connection, shown_by(record), reach.tenant) if asked.summary else None
+    kept = None if asked.receipt is None else await _receipt(connection, reach, session_id, asked.receipt)
+    answer, write = decide(Current(record, turn, undos, left, made, kept))
     return write is None or await _write(connection, row["revision"], write), answer
 
 
@@ -208,18 +304,84 @@ async def _turn(connection: Connection, reach: Reach, session_id: str, turn_id: 
     return None if row is None else rows.turn_of(row)
 
 
+async def _receipt(connection: Connection, reach: Reach, session_id: str, name: str) -> Receipt | None:
+    row = await connection.fetchrow(sql.TURN, reach.tenant, session_id, name)
+    return None if row is None else rows.receipt_of(row)
+
+
+async def _merge_shared(connection: Connection, session: Session, shared: SharedState | None) -> None:
+    """Within a transaction."""
+    for user, changes in rows.shared_changes(session, shared):
+        state = await connection.fetchval(sql.LOCK_SHARED_STATE, session.tenant, user)
+        merged = rows.merged_json(state, changes)
+        await connection.execute(sql.KEEP_SHARED_STATE, session.tenant, user, merged)
+
+
+async def _left(connection: Connection, record: SessionRecord, branch: int | None) -> LeftBranch | None:
+    """None for the branch that is written to. Raises BranchNotFound."""
+    session = record.session
+    if branch in (None, session.branch):
+        return None
+    for row in await connection.fetch(sql.LEFT, session.tenant, session.session_id):
+        if row["branch"] == branch:
+            return rows.left_of(row)
+    raise BranchNotFound(branch or 0)
+
+
+async def _summary(connection: Connection, shown: Shown, tenant: str) -> StoredSummary | None:
+    for segment in reversed(shown.segments()):
+        place = (tenant, segment.session_id, segment.branch, segment.last_seq)
+        if row := await connection.fetchrow(sql.SUMMARY, *place):
+            return rows.summary_of(row)
+    return None
+
+
+async def _undos(connection: Connection, tenant: str, shown: Shown, first: int | None) -> list[Undo]:
+    if first is None:
+        return []
+    after = min(first, shown.message_count) - 1
+    found = list[Undo]()
+    for segment in reversed(shown.segments()):
+        place = (tenant, segment.session_id, segment.branch, after, segment.last_seq)
+        found += [rows.undo_of(row) for row in await connection.fetch(sql.UNDOS, *place)]
+    return found
+
+
 async def _messages(
-    connection: Connection, reach: Reach, session_id: str, *, after: int, before: int, limit: int, newest: bool
+    connection: Connection, reach: Reach, shown: Shown, *, after: int, before: int, limit: int, newest: bool
 ) -> list[Message]:
-    query = f"{sql.MESSAGES} ORDER BY seq {'DESC' if newest else 'ASC'} LIMIT $5"
-    found = [
-        rows.message_of(row) for row in await connection.fetch(query, reach.tenant, session_id, after, before, limit)
-    ]
+    query = f"{sql.MESSAGES} ORDER BY seq {'DESC' if newest else 'ASC'} LIMIT $6"
+    found = list[Message]()
+    stretches = list(shown.stretches(after, before))
+    for stretch in reversed(stretches) if newest else stretches:
+        place = (reach.tenant, stretch.session_id, stretch.branch, stretch.after, stretch.before)
+        found += [rows.message_of(row) for row in await connection.fetch(query, *place, limit - len(found))]
+        if len(found) >= limit:
+            break
     return found[::-1] if newest else found
 
 
+async def _insert(connection: Connection, record: SessionRecord) -> None:
+    """Raises SessionExists. A fork is inserted within a transaction, as it is several statements."""
+    session = record.session
+    *values, branch, lineage = (*rows.fixed_values(record), *rows.changing_values(record))
+    try:
+        await connection.execute(sql.INSERT_SESSION, *values, branch, lineage)
+    except asyncpg.UniqueViolationError as error:
+        raise SessionExists(session.session_id) from error
+    if session.forked_from is not None:
+        await connection.executemany(sql.INSERT_SHOWN, rows.shown_values(record))
+        await connection.execute(sql.INHERIT_AGENTS, session.session_id, session.tenant, session.forked_from)
+
+
 async def _write(connection: Connection, revision: int, write: Write) -> bool:
-    """False when the session is not at that revision any more; then nothing was written."""
+    """False when the session is not at that revision any more; then nothing was written.
+
+    Also False when there is more to write than one statement holds, unless in a transaction: that is rare.
+    """
+    more = any(each is not None for each in (write.left, write.created, write.summary, write.discarded, write.shared))
+    if more and not connection.is_in_transaction():
+        return False
     session = write.record.session
     first = write.record.invocation_count - len(write.invocations) + 1
     messages = [rows.message_values(session, message) for message in write.messages]
@@ -227,6 +389,8 @@ async def _write(connection: Connection, revision: int, write: Write) -> bool:
         rows.invocation_values(session, number, each) for number, each in enumerate(write.invocations, first)
     ]
     turns = [rows.turn_values(session, write.turn)] if write.turn else []
+    turns += [rows.receipt_values(session, write.receipt)] if write.receipt else []
+    undos = [rows.undo_values(session, write.undo)] if write.undo else []
     written: int = await connection.fetchval(
         sql.WRITE,
         *rows.changing_values(write.record),
@@ -236,7 +400,22 @@ async def _write(connection: Connection, revision: int, write: Write) -> bool:
         *_columns(messages, sql.MESSAGE_COLUMNS),
         *_columns(invocations, sql.INVOCATION_COLUMNS),
         *_columns(turns, sql.TURN_COLUMNS),
+        *_columns(undos, sql.UNDO_COLUMNS),
     )
+    if written and write.left is not None:
+        await connection.execute(sql.INSERT_LEFT, *rows.left_values(session, write.left))
+    if written and write.created is not None:
+        await _insert(connection, write.created)
+        if write.created_undo is not None:
+            values = rows.first_undo_values(write.created.session, write.created_undo)
+            await connection.execute(sql.INSERT_FIRST_UNDO, *values)
+    if written and (gone := write.discarded) is not None:
+        place = (session.tenant, gone.session_id, gone.branch, gone.last_seq)
+        await connection.execute(sql.DELETE_SUMMARY, *place)
+    if written and write.summary is not None:
+        await connection.execute(sql.INSERT_SUMMARY, *rows.summary_values(session, write.summary))
+    if written:
+        await _merge_shared(connection, session, write.shared)
     return bool(written)
 
 

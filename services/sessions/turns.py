@@ -7,15 +7,16 @@ from datetime import datetime
 
 from bureau_contracts.sessions import NewTurn, TurnStored
 from services.sessions.edits import Edit, apply
-from services.sessions.errors import TurnDiffers
+from services.sessions.errors import TurnDiffers, VersionConflict
 from services.sessions.leases import admit_writer
 from services.sessions.record import Current, SessionRecord, StoredTurn, Write
 from services.sessions.statuses import require_writable
 
 
 def digest_of(turn: NewTurn) -> str:
-    """The same for the same content. The writer's token is none of it: a repeated turn may carry a newer one."""
-    content = turn.model_dump(mode="json", exclude={"turn_id", "fencing_token"}, exclude_defaults=True)
+    """The same for the same content. What guards the write is none of it: a repeated turn may carry a newer token."""
+    guards = {"fencing_token", "expected_version"}
+    content = turn.model_dump(mode="json", exclude={"turn_id", *guards}, exclude_defaults=True)
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -24,7 +25,7 @@ def store_turn(
 ) -> tuple[TurnStored, Write | None]:
     """What to answer and what to write. A turn that is stored already is answered as it was the first time.
 
-    Raises TurnDiffers, SessionArchived or StaleWriter.
+    Raises TurnDiffers, SessionArchived, StaleWriter or VersionConflict.
     """
     if current.turn is not None:
         if current.turn.digest != digest:
@@ -32,6 +33,8 @@ def store_turn(
         return current.turn.answer, None
     require_writable(current.record.session)
     record = admit_writer(current.record, turn.fencing_token, now)
+    if turn.expected_version not in (None, record.session.version):
+        raise VersionConflict(turn.expected_version, record.session.version)
     edit = Edit(turn.messages, turn.invocations, turn.context, turn.state, turn.status, trace_id)
     write = apply(record, edit, now)
     answer = _answer(record, write, turn)

@@ -1,11 +1,9 @@
 """Registry processes for tests that kill them: each is `kit.serve services.registry` on a port and a file of its own.
 
-A fresh one starts as an operator starts it. The others are forks of a process that has imported everything already:
-the same program, ready in a tenth of the time.
+A fresh one starts as an operator starts it; the others are forks, which are quicker.
 """
 
 import asyncio
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -17,8 +15,8 @@ from pathlib import Path
 
 import httpx
 
-from kit import serve
 from kit.identity import PRINCIPAL_HEADER, Principal, PrincipalSigner, generate_keypair
+from tests.chaos.forks import forked
 from tests.servers import closed_url, port_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,8 +25,6 @@ OPERATOR = Principal("acme", "olga", scopes=frozenset({"registry:write"}))
 
 _PRIVATE, _PUBLIC = generate_keypair()
 _SIGNER = PrincipalSigner(_PRIVATE, "tests")
-_forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(["services.registry.app", "services.registry.settings", __name__])
 
 
 @dataclass(frozen=True)
@@ -63,7 +59,7 @@ async def running_registry(
         "REGISTRY_PORT": str(port_of(url)),
         "REGISTRY_FILE": str(file),
     }
-    with _started(environment, inside) if fresh or inside else _forked(environment) as pid:
+    with _started(environment, inside) if fresh or inside else forked("services.registry", environment) as pid:
         process = RegistryProcess(url, pid)
         await _listens(process)
         yield process
@@ -77,25 +73,6 @@ def _started(environment: Mapping[str, str], inside: Sequence[str]) -> Iterator[
             yield process.pid
         finally:
             process.kill()
-
-
-@contextmanager
-def _forked(environment: Mapping[str, str]) -> Iterator[int]:
-    process = _forks.Process(target=_serve, args=(environment,), daemon=True)
-    process.start()
-    try:
-        assert process.pid is not None
-        yield process.pid
-    finally:
-        process.kill()
-        process.join(START_SECONDS)
-        process.close()
-
-
-def _serve(environment: Mapping[str, str]) -> None:
-    os.environ.update(environment)
-    sys.argv = ["kit.serve", "services.registry"]
-    serve.main()
 
 
 async def _listens(process: RegistryProcess) -> None:

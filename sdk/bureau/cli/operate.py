@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from typing import Annotated, NoReturn
 
 import typer
@@ -67,6 +69,7 @@ def doctor() -> None:
         ("settings", _found_address),
         ("file modes", _private_files),
         ("disk", _free_disk),
+        ("sessions", _whole_sessions),
         ("services", _all_services),
     ]
     rows, failed = [], False
@@ -107,6 +110,23 @@ def _free_disk() -> str:
     if free < 500_000_000:
         raise _Problem(f"{free // 1_000_000} MB left beside {folder}: stores need room to write")
     return f"{free // 1_000_000_000} GB free"
+
+
+def _whole_sessions() -> str:
+    """Reads all of the sessions' own file, which a running service does only for a few seconds at its start."""
+    path = data_folder() / "sessions" / "sessions.db"
+    if aside := sorted(each.name for each in path.parent.glob(f"{path.name}.damaged-*")):
+        raise _Problem(f"set aside as damaged, in {path.parent}: {', '.join(aside)}; restore or remove")
+    if not path.exists():
+        return "no file of their own here"
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=5)) as file:
+            found = [str(row[0]) for row in file.execute("PRAGMA integrity_check(3)")]
+    except sqlite3.DatabaseError as error:
+        raise _Problem(f"{path} cannot be read: {error}; the newest copy is in {path.parent / 'backups'}") from None
+    if found != ["ok"]:
+        raise _Problem(f"{path} is damaged ({'; '.join(found)}); the newest copy is in {path.parent / 'backups'}")
+    return f"{path} is whole"
 
 
 def _all_services() -> str:

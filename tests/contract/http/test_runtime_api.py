@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from bureau_contracts.prompts import NewPromptVersion
 from bureau_contracts.registry import AutonomyLevel, RegisterAgent
 from bureau_contracts.runtime import ChatAnswer
-from bureau_contracts.sessions import NewSession, NewTurn, SessionView
+from bureau_contracts.sessions import NewMessage, NewSession, NewTurn, Role, SessionView
 from kit.identity import ADMIN, TENANT_WIDE, Principal, acting_as
 from services.runtime.app import create_app
 from services.runtime.settings import Settings
@@ -487,3 +487,18 @@ async def test_an_agents_prompt_is_read_again_only_when_it_changed(bench: Bench,
         return "'manners' does not exist" in response.text
 
     await eventually(is_missed)
+
+
+async def test_a_long_conversation_goes_on_with_a_summary(bench: Bench, ada: httpx.AsyncClient) -> None:
+    first = await chat(ada, "show my parcels")
+    with acting_as(ADA):
+        for number in range(60):
+            note = NewMessage(role=Role.USER, content=f"Note {number}: shelf {number} holds {'paper ' * 60}")
+            await bench.world.conversations.add_message(first.session_id, note)
+    assert (await chat(ada, "show my parcels", session_id=first.session_id)).status == "completed"
+    with acting_as(ADA):
+        summary = await bench.world.conversations.summary(first.session_id)
+        view = await bench.view(first.session_id)
+    assert 1 < summary.covers.last_seq < 64
+    assert "list_parcels" in summary.text, "what a tool found is kept"
+    assert len(view.conversation_history) == 4 + 60 + 4, "and every message stays"

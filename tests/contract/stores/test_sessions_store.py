@@ -25,7 +25,7 @@ from bureau_contracts.sessions import (
 from kit.identity import Reach
 from services.sessions.edits import Edit, apply
 from services.sessions.errors import SessionExists, SessionNotFound
-from services.sessions.record import Current, Position, SessionRecord, StoredTurn, Write
+from services.sessions.record import Current, Listing, Position, SessionRecord, StoredTurn, Write
 from services.sessions.service import BEYOND_EVERY_SEQ
 from services.sessions.store import SessionStore
 from tests.session_stores import ADAPTERS, LASTING, make_store, opened
@@ -72,9 +72,11 @@ async def whole_history(store: SessionStore, session_id: str = "sess-1", reach: 
     return [str(message.content) for message in messages]
 
 
-async def listed(store: SessionStore, reach: Reach = ACME, **conditions: object) -> list[str]:
-    wanted: dict[str, object] = {"lifecycle": Lifecycle.ACTIVE, "status": None, "after": None, "limit": 100}
-    page = await store.page(reach, **{**wanted, **conditions})  # type: ignore[arg-type]  # the names are checked by running
+async def listed(
+    store: SessionStore, reach: Reach = ACME, *, after: Position | None = None, limit: int = 100, **conditions: object
+) -> list[str]:
+    listing = Listing(**conditions)  # type: ignore[arg-type]  # the names are checked by running
+    page = await store.page(reach, listing, after=after, limit=limit)
     return [session.session_id for session in page]
 
 
@@ -254,13 +256,66 @@ async def test_sessions_are_listed_by_last_activity_and_filtered(store: SessionS
     assert await listed(store, limit=1) == ["sess-0"]
 
 
+async def test_sessions_are_listed_by_the_agents_that_took_part(store: SessionStore) -> None:
+    later = NOW + timedelta(seconds=1)
+    for number in range(4):
+        await store.create(a_session(f"sess-{number}"))
+    await store.create(a_session("sess-bob", user_id="bob"))
+
+    async def said(session_id: str, agent: str, at: datetime = NOW) -> None:
+        edit = Edit(messages=[NewMessage(role=Role.ASSISTANT, agent=agent)] * 2)
+        await store.change(ACME, session_id, lambda current: (None, apply(current.record, edit, at)))
+
+    async def asked(session_id: str, agent: str, at: datetime = NOW) -> None:
+        edit = Edit(invocations=[NewInvocation(agent_name=agent, query="?")])
+        await store.change(ACME, session_id, lambda current: (None, apply(current.record, edit, at)))
+
+    await said("sess-0", "tickets", later)
+    await said("sess-1", "tickets")
+    await asked("sess-2", "tickets")
+    await asked("sess-2", "billing")
+    await said("sess-bob", "tickets")
+    assert await listed(store, ANNA, agent="tickets") == ["sess-0", "sess-2", "sess-1"]
+    assert await listed(store, ANNA, agent="billing") == ["sess-2"]
+    assert await listed(store, ACME, agent="tickets") == ["sess-0", "sess-bob", "sess-2", "sess-1"]
+    assert await listed(store, ANNA, agent="nobody") == []
+    # What anybody does moves the session; a page goes on behind a position.
+    await store.change(ANNA, "sess-1", appending("more", at=later + timedelta(seconds=1)))
+    assert await listed(store, ANNA, agent="tickets") == ["sess-1", "sess-0", "sess-2"]
+    assert await listed(store, ANNA, agent="tickets", after=Position(later, "sess-0")) == ["sess-2"]
+    assert await listed(store, ANNA, agent="tickets", since=later) == ["sess-1", "sess-0"]
+    await store.change(ANNA, "sess-0", becoming(Lifecycle.ARCHIVED))
+    assert await listed(store, ANNA, agent="tickets") == ["sess-1", "sess-2"]
+    assert await listed(store, ANNA, agent="tickets", lifecycle=Lifecycle.ARCHIVED) == ["sess-0"]
+    await store.purge(ANNA, "sess-1")
+    assert await listed(store, ANNA, agent="tickets") == ["sess-2"]
+
+
+def becoming(lifecycle: Lifecycle) -> Callable[[Current], tuple[None, Write]]:
+    def decide(current: Current) -> tuple[None, Write]:
+        session = current.record.session.model_copy(update={"lifecycle": lifecycle})
+        return None, Write(replace(current.record, session=session))
+
+    return decide
+
+
+async def test_sessions_are_listed_by_the_time_of_their_last_activity(store: SessionStore) -> None:
+    for number in range(5):
+        await store.create(a_session(f"sess-{number}", last_activity=NOW + timedelta(hours=number)))
+    two, four = NOW + timedelta(hours=2), NOW + timedelta(hours=4)
+    assert await listed(store, since=two) == ["sess-4", "sess-3", "sess-2"]
+    assert await listed(store, until=two) == ["sess-1", "sess-0"]
+    assert await listed(store, since=two, until=four) == ["sess-3", "sess-2"]
+    assert await listed(store, since=four, until=two) == []
+
+
 async def test_pages_stay_whole_while_sessions_are_added(store: SessionStore) -> None:
     for number in range(10):  # half of them at the same time, so that the id decides
         await store.create(a_session(f"sess-{number}", last_activity=NOW + timedelta(microseconds=number // 5)))
     seen: list[str] = []
     after = None
     for step in range(4):
-        page = await store.page(ANNA, lifecycle=Lifecycle.ACTIVE, status=None, after=after, limit=3)
+        page = await store.page(ANNA, Listing(), after=after, limit=3)
         seen += [session.session_id for session in page]
         after = Position(page[-1].last_activity, page[-1].session_id)
         await store.create(a_session(f"sess-new-{step}", last_activity=NOW + timedelta(hours=1)))

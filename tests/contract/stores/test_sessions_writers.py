@@ -7,7 +7,7 @@ import pytest
 
 from bureau_contracts.sessions import AcquireLease, NewMessage, NewSession, NewTurn, RenewLease, Role
 from kit.identity import Principal
-from services.sessions.errors import LeaseHeld, LeaseLost, StaleWriter, TurnDiffers
+from services.sessions.errors import LeaseHeld, LeaseLost, StaleWriter, TurnDiffers, VersionConflict
 from services.sessions.service import SessionsService
 from tests.fakes import FixedClock
 from tests.session_stores import ADAPTERS, make_store, opened
@@ -74,6 +74,15 @@ async def test_a_renewed_lease_is_not_taken_over(sessions: SessionsService, cloc
     clock.move(20)
     with pytest.raises(LeaseHeld):
         await sessions.acquire_lease(ANNA, ID, AcquireLease(holder="second"))
+
+
+async def test_of_many_turns_made_from_one_version_one_is_stored(sessions: SessionsService) -> None:
+    turns = [a_turn(str(number), str(number)).model_copy(update={"expected_version": 1}) for number in range(8)]
+    calls = (sessions.store_turn(ANNA, ID, turn) for turn in turns)
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(answer) for answer in answers if isinstance(answer, Exception)] == [VersionConflict] * 7
+    author = next(number for number, answer in enumerate(answers) if not isinstance(answer, Exception))
+    assert await contents(sessions) == [f"{author} asks", f"{author} ends"]
 
 
 async def test_an_operator_adds_a_note_while_somebody_writes(sessions: SessionsService) -> None:

@@ -131,6 +131,7 @@ async def test_what_goes_wrong_is_an_outcome_with_a_whole_conversation(
 
 async def test_it_sees_history_memories_and_the_prompt_in_place_of_its_instructions(agents: Agents) -> None:
     history = [
+        Message(seq=0, message_id="summary", role=Role.SYSTEM, content="Summary: it rained.", timestamp=NOW),
         Message(seq=1, message_id="msg-1", role=Role.USER, content="I have a parcel", timestamp=NOW),
         Message(seq=2, message_id="msg-2", role=Role.ASSISTANT, content="Which?", agent="adk", timestamp=NOW),
         Message(seq=3, message_id="msg-3", role=Role.TOOL, content="", timestamp=NOW),
@@ -139,7 +140,8 @@ async def test_it_sees_history_memories_and_the_prompt_in_place_of_its_instructi
     await ask(agents, given)
     request = adk_agents_for_tests.asked[-1]
     shown = [(each.role, (each.parts or [])[0].text) for each in request.contents]
-    assert shown == [("user", "I have a parcel"), ("model", "Which?"), ("user", "hello")]
+    told = [("user", "Summary: it rained."), ("user", "I have a parcel"), ("model", "Which?"), ("user", "hello")]
+    assert shown == told
     system = str(request.config.system_instruction)
     assert "Speak of {parcels} only." in system, "a prompt is text: ADK fills nothing in"
     assert "- likes tea" in system

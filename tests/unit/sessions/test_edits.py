@@ -5,8 +5,9 @@ from datetime import timedelta
 import pytest
 
 from bureau_contracts.sessions import Context, Lifecycle, NewInvocation, NewMessage, Role, SessionStatus
-from services.sessions.edits import Edit, apply, merged
+from services.sessions.edits import Edit, apply
 from services.sessions.errors import SessionArchived
+from services.sessions.scopes import merged
 from tests.unit.sessions.records import NOW, a_record
 
 LATER = NOW + timedelta(minutes=1)

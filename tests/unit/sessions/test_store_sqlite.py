@@ -1,5 +1,6 @@
 """What is particular to the store in a SQLite file: a full disk, a damaged file, its indexes."""
 
+import re
 import sqlite3
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -8,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from bureau_contracts.sessions import Lifecycle, NewMessage, Role, SessionStatus
+from bureau_contracts.sessions import NewMessage, Role, SessionStatus
 from kit.errors import Unavailable
 from kit.identity import Reach
 from services.sessions import sqlite_file
 from services.sessions.edits import Edit, apply
-from services.sessions.record import Current, Position, Write
+from services.sessions.record import Current, Listing, Position, Write
 from services.sessions.statements_sqlite import page_query
 from services.sessions.store import Decide
 from services.sessions.store_sqlite import SqliteSessionStore
@@ -43,7 +44,7 @@ async def test_a_full_disk_is_said_and_changes_nothing_and_passes(store: SqliteS
     before = await store.get(ANNA, "sess-1")
 
     async def limit_pages(count: int) -> None:
-        await store._writer.run(lambda connection: connection.execute(f"PRAGMA max_page_count = {count}"))
+        await store.database.write(lambda connection: connection.execute(f"PRAGMA max_page_count = {count}"))
 
     await limit_pages(1)  # SQLite takes the pages that the file has already
     with pytest.raises(Unavailable, match="full") as refused:
@@ -54,28 +55,22 @@ async def test_a_full_disk_is_said_and_changes_nothing_and_passes(store: SqliteS
     assert await store.change(ANNA, "sess-1", append("x" * 1_000_000)) == 1
 
 
-async def test_a_file_that_is_not_a_database_is_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "sessions.db"
-    path.write_text("something else entirely" * 100)
-    with pytest.raises(sqlite3.DatabaseError):
-        await SqliteSessionStore(path).open()
-    assert path.read_text() == "something else entirely" * 100
-
-
 async def test_every_way_to_list_has_an_index_of_its_own(tmp_path: Path, store: SqliteSessionStore) -> None:
     del store  # made the file
     connection = sqlite_file.connect(tmp_path / "sessions.db")
     indexes = set()
     try:
-        for user, status, after in product((None, "anna"), (None, SessionStatus.IDLE), (None, Position(NOW, "sess-2"))):
-            query, values = page_query(Reach("acme", user), Lifecycle.ACTIVE, status, after, limit=10)
+        which = [Listing(), Listing(status=SessionStatus.IDLE), Listing(agent="a"), Listing(since=NOW, until=NOW)]
+        for user, listing, after in product((None, "anna"), which, (None, Position(NOW, "sess-2"))):
+            query, values = page_query(Reach("acme", user), listing, after, limit=10)
             plan = " ".join(row["detail"] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}", values))
             assert "TEMP B-TREE" not in plan
-            indexes.add(plan.split("USING INDEX ")[1].split()[0])
+            indexes.add(re.findall(r"USING (?:COVERING )?INDEX (\w+)", plan)[0])
     finally:
         connection.close()
     assert indexes == {
         "sessions_of_user", "sessions_of_user_by_status", "sessions_of_tenant", "sessions_of_tenant_by_status",
+        "sessions_of_user_by_agent", "sessions_of_tenant_by_agent",
     }  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from bureau_contracts.sessions import Lifecycle, NewMessage, NewTurn, Role, SessionStatus
-from services.sessions.errors import SessionArchived, StaleWriter, TurnDiffers
+from services.sessions.errors import SessionArchived, StaleWriter, TurnDiffers, VersionConflict
 from services.sessions.leases import acquire
 from services.sessions.record import Current, SessionRecord
 from services.sessions.turns import digest_of, store_turn
@@ -56,7 +56,7 @@ def test_another_content_under_the_same_id_is_refused() -> None:
 
 
 def test_the_digest_is_of_the_content_alone() -> None:
-    same = TURN.model_copy(update={"turn_id": "turn-2", "fencing_token": 7})
+    same = TURN.model_copy(update={"turn_id": "turn-2", "fencing_token": 7, "expected_version": 9})
     reordered = NewTurn.model_validate({**TURN.model_dump(), "answer": {"b": 1, "a": 2}})
     assert digest_of(same) == digest_of(TURN)
     assert digest_of(reordered) == digest_of(reordered.model_copy(update={"answer": {"a": 2, "b": 1}}))
@@ -70,6 +70,21 @@ def test_a_stale_writer_is_refused() -> None:
         with pytest.raises(StaleWriter):
             store_turn(Current(held), turn, digest_of(turn), None, NOW)
     assert stored(held, TURN.model_copy(update={"fencing_token": 1})).record.lease == held.lease
+
+
+def test_a_turn_made_from_another_version_is_refused() -> None:
+    record = a_record()
+    for version in (record.session.version + 1, 7):
+        turn = TURN.model_copy(update={"expected_version": version})
+        with pytest.raises(VersionConflict):
+            store_turn(Current(record), turn, digest_of(turn), None, NOW)
+    turn = TURN.model_copy(update={"expected_version": record.session.version})
+    assert stored(record, turn).record.session.version == record.session.version + 1
+
+
+def test_a_repeated_turn_is_answered_although_the_session_went_on_since() -> None:
+    turn = TURN.model_copy(update={"expected_version": 1})
+    assert store_turn(stored(a_record(), turn), turn, digest_of(turn), None, NOW)[1] is None
 
 
 def test_a_turn_ends_in_a_status_that_may_follow() -> None:

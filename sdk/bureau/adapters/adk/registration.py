@@ -1,0 +1,22 @@
+"""How `adk web` and `adk api_server` find Bureau by the URI they are given."""
+
+from google.adk.cli.service_registry import get_service_registry
+
+from bureau.adapters.adk.service import BureauSessionService
+from bureau.adapters.adk.settings import SCHEMES, address_of
+from bureau.client import Bureau
+
+
+def session_service(uri: str, **_: object) -> BureauSessionService:
+    """The service of a `bureau://host:port`; what else ADK says (the folder of the agents) does not matter.
+
+    Raises ValueError or `bureau.cli.settings.NotConfigured`.
+    """
+    address = address_of(uri)
+    return BureauSessionService(Bureau(address.url, address.api_key))
+
+
+def register() -> None:
+    """Makes `--session_service_uri bureau://…` known to ADK; `services.py` in the folder of the agents calls this."""
+    for scheme in SCHEMES:
+        get_service_registry().register_session_service(scheme, session_service)
