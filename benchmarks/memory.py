@@ -19,7 +19,7 @@ from pathlib import Path
 import asyncpg
 import structlog
 
-from bureau_contracts.memory import NewMemory, SearchMode
+from bureau_contracts.memory import EmbedPurpose, NewMemory, SearchMode
 from deploy.local.postgres import EmbeddedPostgres
 from kit.clock import SystemClock
 from kit.identity import TENANT_WIDE, Owner, Principal
@@ -60,7 +60,7 @@ class ClusteredEmbedder:
     def forget(self) -> None:
         self._made.clear()
 
-    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+    async def embed(self, texts: Sequence[str], purpose: EmbedPurpose) -> list[list[float]]:
         return [self._made[text] for text in texts]
 
     def _unit(self, vector: list[float]) -> list[float]:
@@ -118,7 +118,7 @@ class Bench:
     async def reference(self, text: str, user: str | None = None, exact: bool = False) -> list[str]:
         narrowed = statements.Narrowed(user is not None, agent=False, kind=False)
         sql = statements.search(self.options.model, self.options.dimensions, narrowed, exact, CANDIDATES[0])
-        (vector,) = await self.embedder.embed([text])
+        (vector,) = await self.embedder.embed([text], EmbedPurpose.QUERY)
         async with self.bare.transaction(readonly=True):
             await self.bare.execute(statements.SCAN_INDEX.format(ef_search=self.options.ef_search))
             parameters = ("acme", user, None, None, datetime.now(UTC), vector, None, K, False, None)

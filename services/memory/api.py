@@ -112,7 +112,7 @@ async def search(
 @routes.post("/embed")
 async def embed(principal: PrincipalDep, service: ServiceDep, body: EmbedTexts) -> Embeddings:
     """Vectors of texts, by the model that memories are embedded with. Works while the database is away."""
-    return await service.embed(body.texts)
+    return await service.embed(body.texts, body.purpose)
 
 
 @routes.delete("")

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from bureau_contracts.memory import (
     Embeddings,
+    EmbedPurpose,
     Memory,
     MemoryHit,
     MemoryKind,
@@ -95,9 +96,9 @@ class MemoryService:
         log.info("memory_search", results=len(hits), mode=mode, degraded=degraded, duration_ms=duration_ms)
         return Found(hits, degraded)
 
-    async def embed(self, texts: Sequence[str]) -> Embeddings:
-        """Asks the embedder alone: works while the store is away, and keeps nothing."""
-        vectors = await self._embedder.embed(texts)
+    async def embed(self, texts: Sequence[str], purpose: EmbedPurpose) -> Embeddings:
+        """Asks the embedder alone: works while the store is away, and keeps nothing. Raises EmbedderAway."""
+        vectors = await self._embedder.embed(texts, purpose)
         return Embeddings(model=self._embedder.name, dimensions=self._embedder.dimensions, vectors=vectors)
 
     async def page(self, principal: Principal, wanted: Wanted, limit: int, after: Position | None) -> list[Memory]:
@@ -137,12 +138,12 @@ class MemoryService:
         return Filter(self._clock.now(), wanted.agent, wanted.kind)
 
     async def _query(self, q: str, k: int, mode: SearchMode, min_score: float | None) -> Query:
-        vector = None if mode is SearchMode.TEXT else (await self._embedder.embed([q]))[0]
+        vector = None if mode is SearchMode.TEXT else (await self._embedder.embed([q], EmbedPurpose.QUERY))[0]
         words = () if mode is SearchMode.VECTOR else distinct_words(q)[:QUERY_WORDS]
         return Query(mode, vector, words, k, min_score)
 
     async def _worded(self, texts: Sequence[str]) -> list[Wording]:
-        vectors = await self._embedder.embed(texts)
+        vectors = await self._embedder.embed(texts, EmbedPurpose.DOCUMENT)
 
         def read() -> list[Wording]:
             return [Wording(t, digest(t), distinct_words(t), v) for t, v in zip(texts, vectors, strict=True)]

@@ -1,15 +1,12 @@
 """The memory's settings."""
 
-from enum import StrEnum
+from typing import Annotated
 
 from pydantic import Field, SecretStr
 
 from kit.settings import ServerSettings
 
-
-class EmbedderName(StrEnum):
-    HASHED = "hashed"
-    SENTENCE = "sentence"
+Address = Annotated[str, Field(pattern=r"^https?://\S+$")]
 
 
 class Settings(ServerSettings):
@@ -22,8 +19,27 @@ class Settings(ServerSettings):
     """Connections to Postgres at most."""
     statement_cache_size: int = Field(100, ge=0)
     """Prepared statements per connection; 0 behind a pgbouncer in transaction mode."""
-    embedder: EmbedderName = EmbedderName.HASHED
-    """hashed: sees spelling, needs nothing. sentence: sees meaning, needs `make sentence`."""
+    embedder: str = Field("hashed", pattern=r"^(hashed|sentence|openai:\S+|vertex:\S+)$", max_length=200)
+    """``hashed``: sees spelling, needs nothing. ``sentence``: sees meaning, needs `make sentence`.
+    ``openai:MODEL``: any server that speaks OpenAI's API. ``vertex:MODEL``: an embedding model on Vertex AI."""
+    embedder_dimensions: int | None = Field(None, ge=1, le=4000)
+    """How many numbers a vector of an ``openai:`` or ``vertex:`` model has; they need it."""
+    embedder_shortens: bool = False
+    """Whether that model is asked for so many dimensions; not every model can give fewer than its own."""
+    embedder_max_tokens: int = Field(2000, ge=16, le=100_000)
+    """How much of a text that model reads; more of a text is cut."""
+    embedder_timeout_seconds: float = Field(5.0, gt=0, le=120)
+    """Of one call to it. A search waits for it."""
+    openai_base_url: Address = "https://api.openai.com/v1"
+    """Where ``openai:`` models are."""
+    openai_api_key: SecretStr = SecretStr("")
+    """Empty: the server is asked without one."""
+    vertex_project: str = ""
+    """The Google Cloud project of ``vertex:`` models; credentials come as Google's libraries find them."""
+    vertex_location: str = "us-central1"
+    """The region they are asked in."""
+    vertex_base_url: Address | None = None
+    """Another address of the same API: a proxy, or a private endpoint."""
     search_timeout_seconds: float = Field(1.0, gt=0, le=60)
     """How long a search waits for Postgres before it answers degraded: a turn waits for it."""
     request_timeout_seconds: float = Field(10.0, gt=0, le=600)
