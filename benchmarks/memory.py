@@ -29,6 +29,7 @@ from services.memory.service import MemoryService, Wanted
 from services.memory.store import CANDIDATES, Draft, Wording
 from services.memory.store_pgvector import Options, PgvectorStore, _columns
 from services.memory.usage import UsageCounts
+from services.memory.vectors import Vectors
 from services.memory.wording import digest, distinct_words
 
 EVERYBODY = Principal("acme", "operator", scopes=frozenset({TENANT_WIDE}))
@@ -169,7 +170,8 @@ async def run(folder: Path, rows: int, queries: int) -> None:
         await store.prepare()
         clock = SystemClock()
         bare = await asyncpg.connect(server.url)
-        bench = Bench(MemoryService(store, embedder, UsageCounts(store, clock), clock), options, embedder, bare)
+        service = MemoryService(store, Vectors(embedder), UsageCounts(store, clock), clock)
+        bench = Bench(service, options, embedder, bare)
         await bench.fill(rows)
         await bench.search(queries)
         sizes = await bare.fetchrow(

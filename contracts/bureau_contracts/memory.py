@@ -27,6 +27,13 @@ class SearchMode(StrEnum):
     TEXT = "text"
 
 
+class SearchDegraded(StrEnum):
+    STORE_AWAY = "store_away"
+    """There are no results, because nobody could be asked for them."""
+    EMBEDDER_AWAY = "embedder_away"
+    """The results were found by their words alone."""
+
+
 class NewMemory(Request):
     """POST /memory. The same text for the same owner is stored once."""
 
@@ -73,6 +80,7 @@ class Memory(Answer):
     valid_to: Timestamp | None = None
     expires_at: Timestamp | None = None
     embedding_model: str
+    """Empty as long as it has no vector: its embedder was away."""
     created_at: Timestamp
     updated_at: Timestamp
     last_used_at: Timestamp | None = None
@@ -122,7 +130,8 @@ class MemoryHit(Answer):
 class MemorySearchAnswer(Answer):
     results: list[MemoryHit]
     degraded: bool = False
-    """True when the store could not be asked: an empty answer, so that a turn does not die for lack of memories."""
+    """True when something could not be asked; a turn does not die for lack of memories."""
+    degraded_reason: SearchDegraded | None = None
     trace_id: str = ""
 
 

@@ -102,11 +102,17 @@ async def page(principal: PrincipalDep, service: ServiceDep, which: Annotated[_L
 async def search(
     principal: PrincipalDep, service: ServiceDep, asked: Annotated[_SearchParameters, Query()]
 ) -> MemorySearchAnswer:
-    """The memories that fit `q` best. Answers 200 without results and with `degraded` when the database is away."""
+    """The memories that fit `q` best. Answers 200 with `degraded` and why: without results when the database
+    is away, by words alone when the embedder is."""
     found = await service.search(
         principal, asked.wanted(), asked.q, k=asked.k, mode=asked.mode, min_score=asked.min_score
     )
-    return MemorySearchAnswer(results=found.hits, degraded=found.degraded, trace_id=current_trace_id())
+    return MemorySearchAnswer(
+        results=found.hits,
+        degraded=found.degraded is not None,
+        degraded_reason=found.degraded,
+        trace_id=current_trace_id(),
+    )
 
 
 @routes.post("/embed")

@@ -24,9 +24,12 @@ from services.memory.embedding_cache import CachedEmbedder
 from services.memory.provider_openai import OpenAiProvider
 from services.memory.service import MemoryService
 from services.memory.settings import Settings
-from services.memory.store import MemoryStore
+from services.memory.statements import Model
+from services.memory.store import MemoryStore, Upkeep
 from services.memory.store_pgvector import Options, PgvectorStore
+from services.memory.upkeep import VectorUpkeep
 from services.memory.usage import UsageCounts
+from services.memory.vectors import Vectors
 
 log = get_logger(__name__)
 
@@ -34,7 +37,7 @@ PREPARE_SECONDS = 1.0
 """How often a database that was away at start is tried again."""
 
 
-class OpenedStore(MemoryStore, Protocol):
+class OpenedStore(MemoryStore, Upkeep, Protocol):
     """A store with a beginning and an end."""
 
     async def prepare(self) -> None:
@@ -54,14 +57,18 @@ class Adapters:
 
 def create_app(settings: Settings, adapters: Adapters | None = None) -> FastAPI:
     opened = AsyncExitStack()
-    embedder = adapters.embedder if adapters and adapters.embedder else _embedder(settings, opened)
-    store: OpenedStore = adapters.store if adapters else PgvectorStore(_options(settings, embedder))
+    embedder = adapters.embedder if adapters and adapters.embedder else _embedder(settings, settings.embedder, opened)
+    previous = _embedder(settings, settings.previous_embedder, opened) if settings.previous_embedder else None
+    if settings.forget_model and settings.forget_model in (embedder.name, previous and previous.name):
+        raise SettingsError(f"MEMORY_FORGET_MODEL={settings.forget_model} is in use")
+    store: OpenedStore = adapters.store if adapters else PgvectorStore(_options(settings, embedder, previous))
     clock = adapters.clock if adapters else SystemClock()
+    upkeep = VectorUpkeep(store, embedder, settings.forget_model)
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         usage = UsageCounts(store, clock)
-        app.state.memory = MemoryService(store, embedder, usage, clock)
+        app.state.memory = MemoryService(store, Vectors(embedder, previous, lambda: upkeep.done), usage, clock)
         log.info("embedder_chosen", embedder=embedder.name, strength=embedder.strength)
         async with opened as stack:
             stack.push_async_callback(store.close)
@@ -70,6 +77,7 @@ def create_app(settings: Settings, adapters: Adapters | None = None) -> FastAPI:
             work = background(
                 every(PREPARE_SECONDS, store.prepare, name="prepare_store"),
                 every(settings.usage_flush_seconds, usage.flush, name="flush_usage"),
+                every(settings.upkeep_seconds, upkeep.run, name="embed_the_rest"),
             )
             await stack.enter_async_context(work)
             yield
@@ -80,21 +88,20 @@ def create_app(settings: Settings, adapters: Adapters | None = None) -> FastAPI:
         routers=[api.routes],
         lifespan=life,
         # Not required: searches are answered, as degraded, while Postgres is away.
-        checks={"postgres": Check(store.ping, required=False)},
+        checks={"postgres": Check(store.ping, required=False), "vectors": Check(upkeep.ping, required=False)},
         capabilities={"embedder": f"{embedder.name}: {embedder.strength}"},
     )
 
 
-def _embedder(settings: Settings, stack: AsyncExitStack) -> Embedder:
-    kind, _, model = settings.embedder.partition(":")
+def _embedder(settings: Settings, wanted: str, stack: AsyncExitStack) -> Embedder:
+    kind, _, written = wanted.partition(":")
     if kind == "hashed":
         return HashedEmbedder()
     if kind == "sentence":
         return CachedEmbedder(_sentence())
-    if settings.embedder_dimensions is None:
-        raise SettingsError(f"MEMORY_EMBEDDER={settings.embedder} needs MEMORY_EMBEDDER_DIMENSIONS")
-    provider = _openai(settings, model, stack) if kind == "openai" else _vertex(settings, model, stack)
-    remote = Remote(kind, model, settings.embedder_dimensions, settings.embedder_max_tokens)
+    model, _, dimensions = written.rpartition("@")
+    remote = Remote(kind, model, int(dimensions), settings.embedder_max_tokens)
+    provider = _openai(settings, remote, stack) if kind == "openai" else _vertex(settings, remote, stack)
     return CachedEmbedder(RemoteEmbedder(provider, remote))
 
 
@@ -102,31 +109,31 @@ def _sentence() -> Embedder:
     try:
         from services.memory.embedder_sentence import SentenceEmbedder  # an extra: numpy and tokenizers
     except ModuleNotFoundError as error:
-        raise SettingsError(f"MEMORY_EMBEDDER=sentence needs {error.name}: `make sentence` installs it") from error
+        raise SettingsError(f"the sentence embedder needs {error.name}: `make sentence` installs it") from error
     return SentenceEmbedder()
 
 
-def _openai(settings: Settings, model: str, stack: AsyncExitStack) -> Provider:
+def _openai(settings: Settings, remote: Remote, stack: AsyncExitStack) -> Provider:
     client, seconds = _client(settings, stack), settings.embedder_timeout_seconds
     url = settings.openai_base_url.rstrip("/")
     api = OutsideApi(client, "the embeddings endpoint", url, settings.openai_api_key, seconds)
-    return OpenAiProvider(api, model, shorten_to=_shorter(settings))
+    return OpenAiProvider(api, remote.model, shorten_to=_shorter(settings, remote))
 
 
-def _vertex(settings: Settings, model: str, stack: AsyncExitStack) -> Provider:
+def _vertex(settings: Settings, remote: Remote, stack: AsyncExitStack) -> Provider:
     if not settings.vertex_project:
-        raise SettingsError(f"MEMORY_EMBEDDER={settings.embedder} needs MEMORY_VERTEX_PROJECT")
+        raise SettingsError("an embedder on Vertex AI needs MEMORY_VERTEX_PROJECT")
     try:
         from services.memory.provider_vertex import VertexProvider  # an extra: google-genai
     except ModuleNotFoundError as error:
-        raise SettingsError(f"MEMORY_EMBEDDER={settings.embedder} needs {error.name} (the extra `vertex`)") from error
+        raise SettingsError(f"an embedder on Vertex AI needs {error.name} (the extra `vertex`)") from error
     return VertexProvider(
         _client(settings, stack),
-        model,
+        remote.model,
         project=settings.vertex_project,
         location=settings.vertex_location,
         timeout_seconds=settings.embedder_timeout_seconds,
-        shorten_to=_shorter(settings),
+        shorten_to=_shorter(settings, remote),
         base_url=settings.vertex_base_url,
     )
 
@@ -138,15 +145,16 @@ def _client(settings: Settings, stack: AsyncExitStack) -> httpx.AsyncClient:
     return client
 
 
-def _shorter(settings: Settings) -> int | None:
-    return settings.embedder_dimensions if settings.embedder_shortens else None
+def _shorter(settings: Settings, remote: Remote) -> int | None:
+    return remote.dimensions if settings.embedder_shortens else None
 
 
-def _options(settings: Settings, embedder: Embedder) -> Options:
+def _options(settings: Settings, embedder: Embedder, previous: Embedder | None) -> Options:
     return Options(
         url=settings.database_url.get_secret_value(),
         model=embedder.name,
         dimensions=embedder.dimensions,
+        previous=Model(previous.name, previous.dimensions) if previous else None,
         pool_size=settings.pool_size,
         statement_cache_size=settings.statement_cache_size,
         search_timeout_seconds=settings.search_timeout_seconds,

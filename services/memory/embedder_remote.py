@@ -87,9 +87,7 @@ class RemoteEmbedder:
 
     def _checked(self, vector: Sequence[float]) -> list[float]:
         if len(vector) != self.dimensions:
-            raise ApiFailed(
-                f"{self.name} answered with {len(vector)} numbers; MEMORY_EMBEDDER_DIMENSIONS says {self.dimensions}"
-            )
+            raise ApiFailed(f"{self.name} answered with {len(vector)} numbers; MEMORY_EMBEDDER says {self.dimensions}")
         length = math.sqrt(math.fsum(value * value for value in vector))
         if not math.isfinite(length) or length == 0:
             raise ApiFailed(f"{self.name} answered with a vector that has no direction")

@@ -17,6 +17,7 @@ from bureau_contracts.memory import (
     MemoryStored,
     MemoryVersion,
     NewMemory,
+    SearchDegraded,
     SearchMode,
 )
 from kit.clock import Clock
@@ -25,9 +26,9 @@ from kit.identity import Principal
 from kit.ids import new_id
 from kit.logs import get_logger
 from kit.telemetry import span
-from services.memory.embedder import Embedder
 from services.memory.store import Change, Draft, Filter, MemoryStore, Position, Query, StoreAway, Wording
 from services.memory.usage import UsageCounts
+from services.memory.vectors import QueryVectors, Vectors
 from services.memory.wording import digest, distinct_words
 
 log = get_logger(__name__)
@@ -56,12 +57,12 @@ class Wanted:
 @dataclass(frozen=True, slots=True)
 class Found:
     hits: list[MemoryHit]
-    degraded: bool
+    degraded: SearchDegraded | None
 
 
 class MemoryService:
-    def __init__(self, store: MemoryStore, embedder: Embedder, usage: UsageCounts, clock: Clock) -> None:
-        self._store, self._embedder, self._usage, self._clock = store, embedder, usage, clock
+    def __init__(self, store: MemoryStore, vectors: Vectors, usage: UsageCounts, clock: Clock) -> None:
+        self._store, self._vectors, self._usage, self._clock = store, vectors, usage, clock
 
     async def remember(self, principal: Principal, memories: Sequence[NewMemory]) -> list[MemoryStored]:
         """Stores all or none. A text that its owner has already keeps its first ID."""
@@ -83,14 +84,17 @@ class MemoryService:
     async def search(
         self, principal: Principal, wanted: Wanted, q: str, *, k: int, mode: SearchMode, min_score: float | None
     ) -> Found:
-        """The memories that fit best; none, marked as degraded, when the store cannot be asked."""
+        """The memories that fit best; by their words alone, or none, when embedder or store cannot be asked."""
         reach, which = principal.reach(wanted.user_id), self._filter(wanted)
-        began, degraded, hits = time.perf_counter(), False, list[MemoryHit]()
+        began, degraded, hits = time.perf_counter(), None, list[MemoryHit]()
         with span("memory_search", {"mode": mode, "k": k}):
+            query = await self._query(q, k, mode, min_score)
+            if query.vector is None and mode is not SearchMode.TEXT:
+                degraded = SearchDegraded.EMBEDDER_AWAY
             try:
-                hits = await self._store.search(reach, which, await self._query(q, k, mode, min_score))
+                hits = await self._store.search(reach, which, query)
             except StoreAway:
-                degraded = True
+                degraded = SearchDegraded.STORE_AWAY
         self._usage.note(hit.memory.memory_id for hit in hits)
         duration_ms = round((time.perf_counter() - began) * 1000, 2)
         log.info("memory_search", results=len(hits), mode=mode, degraded=degraded, duration_ms=duration_ms)
@@ -98,8 +102,7 @@ class MemoryService:
 
     async def embed(self, texts: Sequence[str], purpose: EmbedPurpose) -> Embeddings:
         """Asks the embedder alone: works while the store is away, and keeps nothing. Raises EmbedderAway."""
-        vectors = await self._embedder.embed(texts, purpose)
-        return Embeddings(model=self._embedder.name, dimensions=self._embedder.dimensions, vectors=vectors)
+        return await self._vectors.embeddings(texts, purpose)
 
     async def page(self, principal: Principal, wanted: Wanted, limit: int, after: Position | None) -> list[Memory]:
         return await self._store.page(principal.reach(wanted.user_id), self._filter(wanted), limit, after)
@@ -138,12 +141,13 @@ class MemoryService:
         return Filter(self._clock.now(), wanted.agent, wanted.kind)
 
     async def _query(self, q: str, k: int, mode: SearchMode, min_score: float | None) -> Query:
-        vector = None if mode is SearchMode.TEXT else (await self._embedder.embed([q], EmbedPurpose.QUERY))[0]
-        words = () if mode is SearchMode.VECTOR else distinct_words(q)[:QUERY_WORDS]
-        return Query(mode, vector, words, k, min_score)
+        vectors = QueryVectors() if mode is SearchMode.TEXT else await self._vectors.of_query(q)
+        by_words = mode is not SearchMode.VECTOR or vectors == QueryVectors()
+        words = distinct_words(q)[:QUERY_WORDS] if by_words else ()
+        return Query(mode, vectors.present, words, k, min_score, vectors.previous)
 
     async def _worded(self, texts: Sequence[str]) -> list[Wording]:
-        vectors = await self._embedder.embed(texts, EmbedPurpose.DOCUMENT)
+        vectors = await self._vectors.of_texts(texts)
 
         def read() -> list[Wording]:
             return [Wording(t, digest(t), distinct_words(t), v) for t, v in zip(texts, vectors, strict=True)]

@@ -6,6 +6,8 @@ from pydantic import Field, SecretStr
 
 from kit.settings import ServerSettings
 
+_EMBEDDER = r"^(hashed|sentence|(openai|vertex):\S+@[1-9][0-9]{0,3})$"
+
 Address = Annotated[str, Field(pattern=r"^https?://\S+$")]
 
 
@@ -19,15 +21,20 @@ class Settings(ServerSettings):
     """Connections to Postgres at most."""
     statement_cache_size: int = Field(100, ge=0)
     """Prepared statements per connection; 0 behind a pgbouncer in transaction mode."""
-    embedder: str = Field("hashed", pattern=r"^(hashed|sentence|openai:\S+|vertex:\S+)$", max_length=200)
+    embedder: Annotated[str, Field(pattern=_EMBEDDER, max_length=200)] = "hashed"
     """``hashed``: sees spelling, needs nothing. ``sentence``: sees meaning, needs `make sentence`.
-    ``openai:MODEL``: any server that speaks OpenAI's API. ``vertex:MODEL``: an embedding model on Vertex AI."""
-    embedder_dimensions: int | None = Field(None, ge=1, le=4000)
-    """How many numbers a vector of an ``openai:`` or ``vertex:`` model has; they need it."""
+    ``openai:MODEL@N``: a model of N dimensions at any server that speaks OpenAI's API. ``vertex:MODEL@N``: one on
+    Vertex AI. After a change memories get their vectors anew, in the background."""
+    previous_embedder: Annotated[str, Field(pattern=f"{_EMBEDDER}|^$", max_length=200)] = ""
+    """The embedder before a change: until every memory has its new vector, those without are found by their old one."""
+    upkeep_seconds: float = Field(5.0, gt=0, le=3600)
+    """How often memories without a vector are looked for: stored while the embedder was away, or by another one."""
+    forget_model: Annotated[str, Field(pattern=r"^[a-z0-9._-]{0,50}$")] = ""
+    """The name of a model whose vectors are deleted, as `/health` told it: one that no process uses any more."""
     embedder_shortens: bool = False
-    """Whether that model is asked for so many dimensions; not every model can give fewer than its own."""
+    """Whether an ``openai:`` or ``vertex:`` model is asked for N dimensions: not every one can give fewer."""
     embedder_max_tokens: int = Field(2000, ge=16, le=100_000)
-    """How much of a text that model reads; more of a text is cut."""
+    """How much of a text such a model reads; more of a text is cut."""
     embedder_timeout_seconds: float = Field(5.0, gt=0, le=120)
     """Of one call to it. A search waits for it."""
     openai_base_url: Address = "https://api.openai.com/v1"

@@ -35,7 +35,8 @@ WITH draft AS (
     )
     SELECT memory_id, tenant, user_id, agent, session_id, source_seqs::bigint[], text, digest,
            array_to_tsvector(string_to_array(words, ' ')),
-           kind, metadata::jsonb, importance, expires_at, created_at, created_at, created_at, $15
+           kind, metadata::jsonb, importance, expires_at, created_at, created_at, created_at,
+           CASE WHEN $16::real[] IS NULL THEN '' ELSE $15 END
     FROM draft
     ORDER BY tenant, user_id, agent, digest  -- one order for everybody, so that two batches cannot wait for each other
     ON CONFLICT (tenant, user_id, agent, digest) DO NOTHING
@@ -44,6 +45,7 @@ WITH draft AS (
     INSERT INTO memory.embedding (memory_id, model, tenant, user_id, embedding)
     SELECT memory_id, $15, tenant, user_id, ($16::real[])[(number - 1) * $17::int + 1 : number * $17::int]::halfvec
     FROM draft JOIN stored USING (memory_id)
+    WHERE $16::real[] IS NOT NULL
 )
 SELECT memory_id FROM stored
 """
@@ -73,6 +75,46 @@ FORGET_VECTORS = "DELETE FROM memory.embedding WHERE tenant = $1 AND user_id = $
 ADD_VECTOR = """
 INSERT INTO memory.embedding (tenant, user_id, memory_id, model, embedding) VALUES ($1, $2, $3, $4, $5::real[]::halfvec)
 """
+
+LOCK_UPKEEP = "SELECT pg_try_advisory_xact_lock(hashtext('bureau:memory:embed:' || $1))"
+
+UNEMBEDDED = """
+SELECT i.memory_id, i.digest, i.text FROM memory.item AS i
+WHERE i.memory_id > $3 COLLATE "C"
+  AND NOT EXISTS (SELECT FROM memory.embedding AS e WHERE e.memory_id = i.memory_id AND e.model = $1)
+ORDER BY i.memory_id LIMIT $2
+"""
+
+LACKING = """
+SELECT count(*) FROM memory.item AS i
+WHERE NOT EXISTS (SELECT FROM memory.embedding AS e WHERE e.memory_id = i.memory_id AND e.model = $1)
+"""
+
+DROP_INDEX = 'DROP INDEX CONCURRENTLY IF EXISTS memory."embedding_{model}"'
+
+FORGET_MODEL = """
+DELETE FROM memory.embedding WHERE (memory_id, model) IN (
+    SELECT memory_id, model FROM memory.embedding WHERE model = $1 LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+"""
+
+EMBEDDED = """
+WITH made AS (
+    SELECT * FROM unnest($1::text[], $2::bytea[]) WITH ORDINALITY AS d (memory_id, digest, number)
+), still AS (
+    SELECT i.memory_id, i.tenant, i.user_id, made.number
+    FROM made JOIN memory.item AS i ON i.memory_id = made.memory_id AND i.digest = made.digest
+    ORDER BY i.memory_id FOR SHARE OF i
+), kept AS (
+    INSERT INTO memory.embedding (memory_id, model, tenant, user_id, embedding)
+    SELECT memory_id, $3, tenant, user_id, ($4::real[])[(number - 1) * $5::int + 1 : number * $5::int]::halfvec
+    FROM still
+    ON CONFLICT (memory_id, model) DO NOTHING
+    RETURNING memory_id
+)
+UPDATE memory.item AS i SET embedding_model = $3 FROM kept WHERE i.memory_id = kept.memory_id
+"""
+"""FOR SHARE waits for a change of the text that is under way, and then looks at the digest again."""
 
 KEEP_VERSION = """
 INSERT INTO memory.version (memory_id, number, text, kind, metadata, importance, replaced_at)
@@ -175,26 +217,52 @@ def count(one_user: bool) -> str:
     """  # noqa: S608 - made of constants
 
 
-@cache
-def search(model: str, dimensions: int, narrowed: Narrowed, exact: bool, candidates: int) -> str:
-    """$3 agent, $4 kind, $5 now, $6 vector, $7 words, $8 k, $9 whether to fuse, $10 least score.
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Whose vectors are compared. The name is checked by the store: it stands in the text of statements."""
 
-    A vector or words that are NULL switch that ranking off. `exact` compares all vectors within reach (the 0 that is
-    added keeps the index out of it); otherwise the model's HNSW index is scanned. The number of candidates is no
-    parameter, because a plan made without knowing it expects many.
-    """
+    name: str
+    dimensions: int
+
+
+def _near(model: Model, vector: str, narrowed: Narrowed, exact: bool, candidates: int, only: str = "") -> str:
     # An exact search reads the owner's rows by index on both sides; beside an index scan the same condition twice
     # would make the planner expect so few rows that it leaves the index.
     within = (
         f"{_within(narrowed.user, 'e')} AND {_within(narrowed.user, 'i')}" if exact else _within(narrowed.user, "e")
     )
-    distance = f"e.embedding::halfvec({dimensions}) <=> (SELECT $6::real[]::halfvec({dimensions}))"
+    size = model.dimensions
+    distance = f"e.embedding::halfvec({size}) <=> (SELECT {vector}::real[]::halfvec({size}))"
     return f"""
-    WITH near AS MATERIALIZED (
         SELECT memory_id, 1 - ({distance}) AS similarity
         FROM memory.embedding AS e JOIN memory.item AS i USING (memory_id)
-        WHERE $6::real[] IS NOT NULL AND e.model = '{model}' AND {within} AND {narrowed.sql}
+        WHERE {vector}::real[] IS NOT NULL AND e.model = '{model.name}' AND {within} AND {narrowed.sql} {only}
         ORDER BY ({distance}) {"+ 0" if exact else ""} LIMIT {candidates}
+    """  # noqa: S608 - made of constants; the model's name is checked by the store
+
+
+def _near_before(model: Model, previous: Model | None, narrowed: Narrowed, exact: bool, candidates: int) -> str:
+    """What only the previous model has a vector of. Its similarities are on another scale: it has places of its own."""
+    if previous is None:
+        return "SELECT NULL::text AS memory_id, NULL::float8 AS similarity WHERE $11::real[] IS NOT NULL"
+    only = f"""AND NOT EXISTS (
+            SELECT FROM memory.embedding AS n WHERE n.memory_id = e.memory_id AND n.model = '{model.name}'
+        )"""
+    return _near(previous, "$11", narrowed, exact, candidates, only)
+
+
+@cache
+def search(model: Model, previous: Model | None, narrowed: Narrowed, exact: bool, candidates: int) -> str:
+    """$3 agent, $4 kind, $5 now, $6 vector, $7 words, $8 k, $9 whether to fuse, $10 least score, $11 vector by
+    the previous model.
+
+    A vector or words that are NULL switch that ranking off. `exact` compares all vectors within reach (the 0 that is
+    added keeps the index out of it); otherwise the model's HNSW index is scanned. The number of candidates is no
+    parameter, because a plan made without knowing it expects many.
+    """
+    return f"""
+    WITH near AS MATERIALIZED ({_near(model, "$6", narrowed, exact, candidates)}
+    ), near_before AS MATERIALIZED ({_near_before(model, previous, narrowed, exact, candidates)}
     ), worded AS MATERIALIZED (
         SELECT i.memory_id, round((ts_rank(i.words, $7::tsquery) / {_RANK_OF_ALL})::numeric, 4)::float8 AS share
         FROM memory.item AS i
@@ -206,7 +274,10 @@ def search(model: str, dimensions: int, narrowed: Narrowed, exact: bool, candida
                     THEN coalesce(1::float8 / ({FUSION_OFFSET} + n.place), 0)
                        + coalesce(1::float8 / ({FUSION_OFFSET} + w.place), 0)
                     ELSE coalesce(n.similarity, w.share) END AS score
-        FROM (SELECT *, rank() OVER (ORDER BY similarity DESC) AS place FROM near) AS n
+        FROM (
+            SELECT *, rank() OVER (ORDER BY similarity DESC) AS place FROM near
+            UNION ALL SELECT *, rank() OVER (ORDER BY similarity DESC) FROM near_before
+        ) AS n
         FULL JOIN (SELECT *, rank() OVER (ORDER BY share DESC) AS place FROM worded) AS w USING (memory_id)
     )
     SELECT {MEMORY}, f.similarity, f.share, f.score

@@ -1,6 +1,7 @@
 """The port of the memory's store, and what goes in and out of it."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -13,6 +14,8 @@ from kit.identity import Owner, Reach
 FUSION_OFFSET = 60
 """The k of reciprocal rank fusion: a place n is worth 1 / (k + n). https://doi.org/10.1145/1571941.1572114"""
 VERSIONS_SHOWN = 200
+NO_MODEL = ""
+"""The embedding model of a memory that has no vector yet: it is found by its words."""
 CANDIDATES = (50, 200)
 """How many a ranking may give: a few sizes, as each is a statement with a plan of its own. Not fewer than 50,
 because an index scan under a filter ends with the last that is asked for, and the nearest may come later."""
@@ -37,8 +40,8 @@ class Wording:
     text: str
     digest: bytes
     words: tuple[str, ...]
-    vector: list[float]
-    """By the embedder whose model the store was opened for."""
+    vector: list[float] | None
+    """By the embedder whose model the store was opened for; None when it was away, and makes it later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +100,23 @@ class Query:
     words: tuple[str, ...]
     k: int
     min_score: float | None = None
+    previous_vector: list[float] | None = None
+    """By the embedder that was used before: finds what has no vector of the present one yet."""
 
     @property
     def candidates(self) -> int:
         """How many each ranking gives: more than are wanted where two are joined."""
         wanted = self.k if self.mode is not SearchMode.HYBRID else max(50, 2 * self.k)
         return next((size for size in CANDIDATES if size >= wanted), wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Unembedded:
+    """A memory that has no vector of the store's model."""
+
+    memory_id: str
+    digest: bytes
+    text: str
 
 
 def changed(memory: Memory, change: Change, now: datetime, model: str) -> Memory:
@@ -117,8 +131,8 @@ def changed(memory: Memory, change: Change, now: datetime, model: str) -> Memory
     new = {name: value for name, value in wanted.items() if value is not None and value != getattr(memory, name)}
     if change.lasts and memory.expires_at is not None:
         new["expires_at"] = None
-    if "text" in new:
-        new["embedding_model"] = model
+    if "text" in new and change.wording is not None:
+        new["embedding_model"] = model if change.wording.vector is not None else NO_MODEL
     return memory.model_copy(update={**new, "updated_at": now}) if new else memory
 
 
@@ -165,3 +179,24 @@ class MemoryStore(Protocol):
 
     async def ping(self) -> str:
         """For `/health`: raises when the store is away."""
+
+
+class Upkeep(Protocol):
+    """Keeps every memory's vector up with the model that the store was opened for. Works for all tenants: never shown
+    to a caller."""
+
+    def unembedded(self, limit: int, after: str) -> AbstractAsyncContextManager[Sequence[Unembedded] | None]:
+        """Memories without a vector of the model, by ID from behind `after`; None while another process holds such a
+        block.
+
+        Expired ones count too: they go when somebody comes upon them. Raises StoreAway.
+        """
+
+    async def embedded(self, vectors: Sequence[tuple[Unembedded, list[float]]]) -> int:
+        """Keeps the vectors of those memories that still have the text that was embedded; how many."""
+
+    async def lacking(self) -> int:
+        """How many memories have no vector of the model."""
+
+    async def forget_model(self, model: str, limit: int) -> int:
+        """Deletes up to so many vectors of another model, and first its index; how many."""

@@ -1,7 +1,8 @@
 """Memories in this process alone, for tests: the same promises and the same ranking, nothing durable."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from operator import mul
@@ -10,6 +11,7 @@ from bureau_contracts.memory import Memory, MemoryHit, MemoryStored, MemoryVersi
 from kit.identity import Owner, Reach
 from services.memory.store import (
     FUSION_OFFSET,
+    NO_MODEL,
     VERSIONS_SHOWN,
     Change,
     Draft,
@@ -18,6 +20,7 @@ from services.memory.store import (
     Query,
     SameText,
     StoreAway,
+    Unembedded,
     Wording,
     changed,
 )
@@ -55,6 +58,7 @@ class InMemoryStore:
         self._model = model
         self._rows: dict[str, _Row] = {}
         self.away = False
+        self._in_upkeep = False
 
     async def add(self, drafts: Sequence[Draft]) -> list[MemoryStored]:
         self._check()
@@ -139,6 +143,43 @@ class InMemoryStore:
                 used = {"use_count": row.memory.use_count + times, "last_used_at": at}
                 self._rows[memory_id] = replace(row, memory=row.memory.model_copy(update=used))
 
+    @asynccontextmanager
+    async def unembedded(self, limit: int, after: str) -> AsyncIterator[Sequence[Unembedded] | None]:
+        self._check()
+        if self._in_upkeep:
+            yield None
+            return
+        self._in_upkeep = True
+        try:
+            yield [
+                Unembedded(memory_id, row.wording.digest, row.memory.text)
+                for memory_id, row in sorted(self._rows.items())
+                if row.wording.vector is None and memory_id > after
+            ][:limit]
+        finally:
+            self._in_upkeep = False
+
+    async def embedded(self, vectors: Sequence[tuple[Unembedded, list[float]]]) -> int:
+        self._check()
+        kept = 0
+        for memory, vector in vectors:
+            row = self._rows.get(memory.memory_id)
+            if row is not None and row.wording.vector is None and row.wording.digest == memory.digest:
+                embedded = row.memory.model_copy(update={"embedding_model": self._model})
+                self._rows[memory.memory_id] = replace(
+                    row, memory=embedded, wording=replace(row.wording, vector=vector)
+                )
+                kept += 1
+        return kept
+
+    async def lacking(self) -> int:
+        self._check()
+        return sum(row.wording.vector is None for row in self._rows.values())
+
+    async def forget_model(self, model: str, limit: int) -> int:
+        self._check()
+        return 0  # it has vectors of one model alone
+
     async def prepare(self) -> None:
         """Nothing to prepare; an adapter that connects has something."""
 
@@ -178,7 +219,8 @@ def _memory(draft: Draft, model: str) -> Memory:
         memory_id=draft.memory_id, tenant=draft.owner.tenant, user_id=draft.owner.user, agent=draft.agent,
         session_id=draft.session_id, source_seqs=list(draft.source_seqs), text=draft.wording.text, kind=draft.kind,
         metadata=draft.metadata, importance=draft.importance, valid_from=draft.created_at, expires_at=draft.expires_at,
-        embedding_model=model, created_at=draft.created_at, updated_at=draft.created_at,
+        embedding_model=NO_MODEL if draft.wording.vector is None else model,
+        created_at=draft.created_at, updated_at=draft.created_at,
     )  # fmt: skip
 
 
@@ -190,7 +232,12 @@ def _ranking(rows: Mapping[str, _Row], value_of: Callable[[_Row], float | None],
 
 def _similarity_to(query: Query) -> Callable[[_Row], float | None]:
     vector = query.vector
-    return lambda row: None if vector is None else math.fsum(map(mul, vector, row.wording.vector))
+
+    def similarity(row: _Row) -> float | None:
+        own = row.wording.vector
+        return None if vector is None or own is None else math.fsum(map(mul, vector, own))
+
+    return similarity
 
 
 def _share_of(query: Query) -> Callable[[_Row], float | None]:

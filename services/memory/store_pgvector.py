@@ -2,8 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -26,6 +26,7 @@ from services.memory.store import (
     Query,
     SameText,
     StoreAway,
+    Unembedded,
     Wording,
     changed,
 )
@@ -34,6 +35,8 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 _MODEL_NAME = re.compile(r"^[a-z0-9][a-z0-9._-]{0,49}$")
 _NO_PGVECTOR = (asyncpg.FeatureNotSupportedError, asyncpg.UndefinedFileError, asyncpg.InsufficientPrivilegeError)
 _BEGINNING = Position(datetime.max.replace(tzinfo=UTC), "~")
+UPKEEP_SECONDS = 120.0
+"""How long a batch of texts may be with an embedder that takes its time."""
 _ATTEMPTS = 3
 """How often a text that somebody stores or deletes at the same moment is tried before the caller is asked to."""
 
@@ -52,6 +55,8 @@ class Options:
     statement_cache_size: int = 100
     search_timeout_seconds: float = 1.0
     request_timeout_seconds: float = 10.0
+    previous: statements.Model | None = None
+    """The embedder that was used before: its vectors are searched too, as long as queries bring one of its."""
     exact_rows: int = 4000
     """Up to so many memories within reach a search compares all; beyond, it scans the HNSW index."""
     ef_search: int = 100
@@ -62,8 +67,10 @@ class PgvectorStore:
 
     def __init__(self, options: Options) -> None:
         """Opens nothing: `prepare` does, now and again until the database was there."""
-        if not _MODEL_NAME.match(options.model) or not 1 <= options.dimensions <= 4000:
-            raise ValueError(f"not a model that can be indexed: {options.model} ({options.dimensions} dimensions)")
+        self._model = statements.Model(options.model, options.dimensions)
+        for model in filter(None, (self._model, options.previous)):
+            if not _MODEL_NAME.match(model.name) or not 1 <= model.dimensions <= 4000:
+                raise ValueError(f"not a model that can be indexed: {model.name} ({model.dimensions} dimensions)")
         self._options = options
         self._database = Database(partial(_open, options), partial(_prepare, options))
 
@@ -151,12 +158,13 @@ class PgvectorStore:
         try:
             await connection.execute(
                 statements.UPDATE, *key, wording.text, wording.digest, " ".join(wording.words), *_details(memory),
-                self._options.model,
+                memory.embedding_model,
             )  # fmt: skip
         except asyncpg.UniqueViolationError as error:
             raise SameText("this owner has a memory with this text already") from error
         await connection.execute(statements.FORGET_VECTORS, *key)
-        await connection.execute(statements.ADD_VECTOR, *key, self._options.model, wording.vector)
+        if wording.vector is not None:
+            await connection.execute(statements.ADD_VECTOR, *key, self._options.model, wording.vector)
 
     async def history(self, reach: Reach, memory_id: str, now: datetime) -> list[MemoryVersion] | None:
         one = _one(reach)
@@ -180,13 +188,15 @@ class PgvectorStore:
         options, narrowed = self._options, _narrowed(reach, which)
         parameters = (
             *_scope(reach, which), query.vector, _any_of(query.words), query.k,
-            query.mode is SearchMode.HYBRID, query.min_score,
+            query.mode is SearchMode.HYBRID, query.min_score, query.previous_vector,
         )  # fmt: skip
         async with self._database.connection(options.search_timeout_seconds) as connection:
             limit = options.exact_rows + 1
             within = await connection.fetchval(statements.count(narrowed.user), reach.tenant, reach.user, limit)
-            exact = query.vector is None or within <= options.exact_rows
-            statement = statements.search(options.model, options.dimensions, narrowed, exact, query.candidates)
+            by_words = query.vector is None and query.previous_vector is None
+            exact = by_words or within <= options.exact_rows
+            previous = None if query.previous_vector is None else options.previous
+            statement = statements.search(self._model, previous, narrowed, exact, query.candidates)
             if exact:
                 rows = await connection.fetch(statement, *parameters)
             else:
@@ -198,6 +208,40 @@ class PgvectorStore:
     async def note_used(self, counts: Mapping[str, int], at: datetime) -> None:
         async with self._connection() as connection:
             await connection.execute(statements.NOTE_USED, list(counts), list(counts.values()), at)
+
+    @asynccontextmanager
+    async def unembedded(self, limit: int, after: str) -> AsyncIterator[Sequence[Unembedded] | None]:
+        async with self._database.connection(UPKEEP_SECONDS) as connection, connection.transaction():
+            if not await connection.fetchval(statements.LOCK_UPKEEP, self._options.model):
+                yield None
+                return
+            rows = await connection.fetch(statements.UNEMBEDDED, self._options.model, limit, after)
+            yield [Unembedded(row["memory_id"], row["digest"], row["text"]) for row in rows]
+
+    async def embedded(self, vectors: Sequence[tuple[Unembedded, list[float]]]) -> int:
+        memories = [memory for memory, _ in vectors]
+        async with self._connection() as connection:
+            status = await connection.execute(
+                statements.EMBEDDED,
+                [memory.memory_id for memory in memories],
+                [memory.digest for memory in memories],
+                self._options.model,
+                [number for _, vector in vectors for number in vector],
+                self._options.dimensions,
+            )
+        return int(status.split()[-1])
+
+    async def lacking(self) -> int:
+        async with self._connection() as connection:
+            return int(await connection.fetchval(statements.LACKING, self._options.model))
+
+    async def forget_model(self, model: str, limit: int) -> int:
+        if model == self._options.model or not _MODEL_NAME.match(model):
+            raise ValueError(f"not another model's name: {model}")
+        async with self._database.connection(UPKEEP_SECONDS) as connection:
+            await connection.execute(statements.DROP_INDEX.format(model=model))
+            status = await connection.execute(statements.FORGET_MODEL, model, limit)
+        return int(status.split()[-1])
 
     def _connection(self) -> AbstractAsyncContextManager[Connection]:
         return self._database.connection(self._options.request_timeout_seconds)
@@ -244,7 +288,9 @@ def _columns(drafts: Sequence[Draft], options: Options) -> Iterable[object]:
     ]  # fmt: skip
     yield from map(list, zip(*rows, strict=True))
     yield options.model
-    yield [number for draft in drafts for number in draft.wording.vector]
+    # Texts are embedded together or not at all; without one vector all are left to the upkeep.
+    vectors = [draft.wording.vector for draft in drafts if draft.wording.vector is not None]
+    yield [number for vector in vectors for number in vector] if len(vectors) == len(drafts) else None
     yield options.dimensions
 
 
