@@ -116,6 +116,21 @@ class MemoryHistory(Answer):
     versions: list[MemoryVersion]
 
 
+class MemorySearch(Request):
+    """POST /memory/search; GET takes the same, with `filter` as a JSON text."""
+
+    q: Annotated[str, StringConstraints(min_length=1, max_length=20_000), NoNul]
+    k: Annotated[int, Field(ge=1, le=100)] = 5
+    user_id: SubjectId | None = None
+    agent: AgentName | None = None
+    kind: MemoryKind | None = None
+    mode: SearchMode = SearchMode.HYBRID
+    min_score: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    filter: JsonObject | None = None
+    """A condition on the metadata: ``{"and": [{"eq": ["project", "atlas"]}, {"not": {"gt": ["cost.total", 100]}}]}``.
+    Operators: eq ne gt gte lt lte in contains exists, and or not."""
+
+
 class MemoryHit(Answer):
     memory: Memory
     score: float

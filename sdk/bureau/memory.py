@@ -14,6 +14,7 @@ from bureau_contracts.memory import (
     MemoryKind,
     MemoryPage,
     MemoryPatch,
+    MemorySearch,
     MemorySearchAnswer,
     MemoryStored,
     NewMemories,
@@ -21,6 +22,7 @@ from bureau_contracts.memory import (
     SearchMode,
 )
 from bureau_contracts.sessions import Deleted
+from bureau_contracts.shapes import JsonObject
 
 
 class MemoryClient:
@@ -37,12 +39,14 @@ class MemoryClient:
 
     async def search(
         self, q: str, *, k: int = 5, user_id: str | None = None, agent: str | None = None,
-        kind: MemoryKind | None = None, mode: SearchMode | None = None, min_score: float | None = None,
+        kind: MemoryKind | None = None, mode: SearchMode = SearchMode.HYBRID, min_score: float | None = None,
+        filter: JsonObject | None = None,
     ) -> MemorySearchAnswer:  # fmt: skip
-        params = {
-            "q": q, "k": k, "user_id": user_id, "agent": agent, "kind": kind, "mode": mode, "min_score": min_score,
-        }  # fmt: skip
-        return await self._call(MemorySearchAnswer, "GET", "/memory/search", params=params)
+        """`filter` is a condition on the metadata; see `MemorySearch`."""
+        search = MemorySearch(
+            q=q, k=k, user_id=user_id, agent=agent, kind=kind, mode=mode, min_score=min_score, filter=filter
+        )
+        return await self._call(MemorySearchAnswer, "POST", "/memory/search", body=search, repeatable=True)
 
     async def page(
         self, *, user_id: str | None = None, kind: MemoryKind | None = None,

@@ -1,7 +1,7 @@
 """The memory's routes."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -17,6 +17,7 @@ from bureau_contracts.memory import (
     MemoryKind,
     MemoryPage,
     MemoryPatch,
+    MemorySearch,
     MemorySearchAnswer,
     MemoryStored,
     NewMemories,
@@ -25,10 +26,13 @@ from bureau_contracts.memory import (
 )
 from bureau_contracts.sessions import Deleted
 from bureau_contracts.shapes import AgentName, Limit, NoNul, SubjectId
-from kit.errors import Invalid
+from kit import strict_json
+from kit.errors import BadRequest, Invalid
+from kit.identity import Principal
 from kit.paging import decode_cursor, encode_cursor
 from kit.telemetry import current_trace_id
 from kit.web import PrincipalDep, router
+from services.memory import filters
 from services.memory.service import MemoryService, Wanted
 from services.memory.store import Position
 
@@ -57,8 +61,12 @@ class _Which(_Parameters):
     agent: AgentName | None = None
     kind: MemoryKind | None = None
 
+    filter: Annotated[str, Field(max_length=20_000)] | None = None
+    """A condition on the metadata, as JSON."""
+
     def wanted(self) -> Wanted:
-        return Wanted(self.user_id, self.agent, self.kind)
+        condition = None if self.filter is None else filters.read(_json(self.filter))
+        return Wanted(self.user_id, self.agent, self.kind, condition)
 
 
 class _ListParameters(_Which):
@@ -104,15 +112,15 @@ async def search(
 ) -> MemorySearchAnswer:
     """The memories that fit `q` best. Answers 200 with `degraded` and why: without results when the database
     is away, by words alone when the embedder is."""
-    found = await service.search(
-        principal, asked.wanted(), asked.q, k=asked.k, mode=asked.mode, min_score=asked.min_score
-    )
-    return MemorySearchAnswer(
-        results=found.hits,
-        degraded=found.degraded is not None,
-        degraded_reason=found.degraded,
-        trace_id=current_trace_id(),
-    )
+    return await _found(service, principal, asked.wanted(), asked.q, asked.k, asked.mode, asked.min_score)
+
+
+@routes.post("/search")
+async def search_by_body(principal: PrincipalDep, service: ServiceDep, body: MemorySearch) -> MemorySearchAnswer:
+    """The same search, for queries and filters that are too long for an address."""
+    condition = None if body.filter is None else filters.read(body.filter)
+    wanted = Wanted(body.user_id, body.agent, body.kind, condition)
+    return await _found(service, principal, wanted, body.q, body.k, body.mode, body.min_score)
 
 
 @routes.post("/embed")
@@ -151,6 +159,31 @@ async def delete(principal: PrincipalDep, service: ServiceDep, memory_id: Memory
 async def history(principal: PrincipalDep, service: ServiceDep, memory_id: MemoryId) -> MemoryHistory:
     """Former versions, newest first, 200 at most."""
     return MemoryHistory(versions=await service.history(principal, memory_id))
+
+
+async def _found(
+    service: MemoryService,
+    principal: Principal,
+    wanted: Wanted,
+    q: str,
+    k: int,
+    mode: SearchMode,
+    min_score: float | None,
+) -> MemorySearchAnswer:
+    found = await service.search(principal, wanted, q, k=k, mode=mode, min_score=min_score)
+    return MemorySearchAnswer(
+        results=found.hits,
+        degraded=found.degraded is not None,
+        degraded_reason=found.degraded,
+        trace_id=current_trace_id(),
+    )
+
+
+def _json(written: str) -> Any:
+    try:
+        return strict_json.loads(written.encode(errors="surrogatepass"))
+    except BadRequest as error:
+        raise filters.BadFilter("filter", error.detail.removeprefix("the body is ")) from None
 
 
 def _cursor(last: Memory) -> str:

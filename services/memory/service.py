@@ -26,6 +26,7 @@ from kit.identity import Principal
 from kit.ids import new_id
 from kit.logs import get_logger
 from kit.telemetry import span
+from services.memory.filters import Condition
 from services.memory.store import Change, Draft, Filter, MemoryStore, Position, Query, StoreAway, Wording
 from services.memory.usage import UsageCounts
 from services.memory.vectors import QueryVectors, Vectors
@@ -52,6 +53,7 @@ class Wanted:
     user_id: str | None = None
     agent: str | None = None
     kind: MemoryKind | None = None
+    metadata: Condition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,7 @@ class MemoryService:
         return erased
 
     def _filter(self, wanted: Wanted) -> Filter:
-        return Filter(self._clock.now(), wanted.agent, wanted.kind)
+        return Filter(self._clock.now(), wanted.agent, wanted.kind, wanted.metadata)
 
     async def _query(self, q: str, k: int, mode: SearchMode, min_score: float | None) -> Query:
         vectors = QueryVectors() if mode is SearchMode.TEXT else await self._vectors.of_query(q)

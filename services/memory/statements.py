@@ -5,7 +5,7 @@ that is not asked for is not in the text: a plan that is made once must not expe
 """
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 from services.memory.store import FUSION_OFFSET
 
@@ -149,17 +149,19 @@ SET LOCAL plan_cache_mode = force_custom_plan
 
 @dataclass(frozen=True, slots=True)
 class Narrowed:
-    """By what a statement is narrowed: which of $2 (user), $3 (agent) and $4 (kind) are not NULL."""
+    """By what a statement is narrowed: which of $2 (user), $3 (agent) and $4 (kind) are not NULL, and a condition on
+    the metadata, whose parameters come last."""
 
     user: bool
     agent: bool
     kind: bool
+    metadata: str = "true"
 
     @property
     def sql(self) -> str:
         agent = "i.agent = $3" if self.agent else "$3::text IS NULL"
         kind = "i.kind = $4" if self.kind else "$4::text IS NULL"
-        return f"{agent} AND {kind} AND (i.expires_at IS NULL OR i.expires_at > $5)"
+        return f"{agent} AND {kind} AND (i.expires_at IS NULL OR i.expires_at > $5) AND {self.metadata}"
 
 
 def _within(one_user: bool, alias: str) -> str:
@@ -177,7 +179,12 @@ def get(one_user: bool, lock: bool = False) -> str:
     """  # noqa: S608 - made of constants
 
 
-@cache
+PAGE_PARAMETERS = 8
+SEARCH_PARAMETERS = 11
+"""So many come before those of the metadata."""
+
+
+@lru_cache(maxsize=200)
 def page(narrowed: Narrowed) -> str:
     """$3 agent, $4 kind, $5 now, $6 and $7 the position before the first, $8 limit."""
     return f"""
@@ -251,7 +258,7 @@ def _near_before(model: Model, previous: Model | None, narrowed: Narrowed, exact
     return _near(previous, "$11", narrowed, exact, candidates, only)
 
 
-@cache
+@lru_cache(maxsize=500)
 def search(model: Model, previous: Model | None, narrowed: Narrowed, exact: bool, candidates: int) -> str:
     """$3 agent, $4 kind, $5 now, $6 vector, $7 words, $8 k, $9 whether to fuse, $10 least score, $11 vector by
     the previous model.

@@ -10,6 +10,7 @@ from bureau_contracts.memory import Memory, MemoryHit, MemoryKind, MemoryStored,
 from bureau_contracts.shapes import JsonObject
 from kit.errors import Conflict, Unavailable
 from kit.identity import Owner, Reach
+from services.memory.filters import Condition
 
 FUSION_OFFSET = 60
 """The k of reciprocal rank fusion: a place n is worth 1 / (k + n). https://doi.org/10.1145/1571941.1572114"""
@@ -81,6 +82,7 @@ class Filter:
     now: datetime
     agent: str | None = None
     kind: MemoryKind | None = None
+    metadata: Condition | None = None
 
 
 @dataclass(frozen=True, slots=True)

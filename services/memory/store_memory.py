@@ -9,6 +9,7 @@ from operator import mul
 
 from bureau_contracts.memory import Memory, MemoryHit, MemoryStored, MemoryVersion, SearchMode
 from kit.identity import Owner, Reach
+from services.memory.filters import matches
 from services.memory.store import (
     FUSION_OFFSET,
     NO_MODEL,
@@ -40,7 +41,8 @@ class _Row:
 
     def is_meant(self, which: Filter) -> bool:
         memory = self.memory
-        return self.lives(which.now) and which.agent in (None, memory.agent) and which.kind in (None, memory.kind)
+        named = which.agent in (None, memory.agent) and which.kind in (None, memory.kind)
+        return self.lives(which.now) and named and (which.metadata is None or matches(which.metadata, memory.metadata))
 
     @property
     def position(self) -> tuple[datetime, str]:

@@ -17,6 +17,7 @@ from kit.identity import Owner, Reach
 from kit.postgres import migrate, open_pool
 from services.memory import statements
 from services.memory.database import Connection, Database, Pool
+from services.memory.filters_sql import compiled
 from services.memory.store import (
     VERSIONS_SHOWN,
     Change,
@@ -122,14 +123,10 @@ class PgvectorStore:
 
     async def page(self, reach: Reach, which: Filter, limit: int, after: Position | None) -> list[Memory]:
         start = after or _BEGINNING
+        narrowed, wanted = _narrowed(reach, which, statements.PAGE_PARAMETERS)
+        parameters = (*_scope(reach, which), start.created_at, start.memory_id, limit, *wanted)
         async with self._connection() as connection:
-            rows = await connection.fetch(
-                statements.page(_narrowed(reach, which)),
-                *_scope(reach, which),
-                start.created_at,
-                start.memory_id,
-                limit,
-            )
+            rows = await connection.fetch(statements.page(narrowed), *parameters)
         return [_memory(row) for row in rows]
 
     async def update(self, reach: Reach, memory_id: str, change: Change, now: datetime) -> Memory | None:
@@ -185,10 +182,11 @@ class PgvectorStore:
         return int(status.split()[-1])
 
     async def search(self, reach: Reach, which: Filter, query: Query) -> list[MemoryHit]:
-        options, narrowed = self._options, _narrowed(reach, which)
+        options = self._options
+        narrowed, wanted = _narrowed(reach, which, statements.SEARCH_PARAMETERS)
         parameters = (
             *_scope(reach, which), query.vector, _any_of(query.words), query.k,
-            query.mode is SearchMode.HYBRID, query.min_score, query.previous_vector,
+            query.mode is SearchMode.HYBRID, query.min_score, query.previous_vector, *wanted,
         )  # fmt: skip
         async with self._database.connection(options.search_timeout_seconds) as connection:
             limit = options.exact_rows + 1
@@ -306,8 +304,11 @@ def _scope(reach: Reach, which: Filter) -> tuple[object, ...]:
     return reach.tenant, reach.user, which.agent, which.kind, which.now
 
 
-def _narrowed(reach: Reach, which: Filter) -> statements.Narrowed:
-    return statements.Narrowed(reach.user is not None, which.agent is not None, which.kind is not None)
+def _narrowed(reach: Reach, which: Filter, before: int) -> tuple[statements.Narrowed, list[object]]:
+    """With the parameters of the metadata's condition; so many others come before them."""
+    metadata, parameters = compiled(which.metadata, before + 1)
+    given = (reach.user is not None, which.agent is not None, which.kind is not None)
+    return statements.Narrowed(*given, metadata), parameters
 
 
 def _one(reach: Reach) -> bool:
