@@ -27,6 +27,23 @@ class SearchMode(StrEnum):
     TEXT = "text"
 
 
+class Origin(StrEnum):
+    """Who said it first. What a tool or a document says is nobody's wish."""
+
+    USER = "user"
+    AGENT = "agent"
+    TOOL = "tool"
+    DOCUMENT = "document"
+
+
+class Quarantined(StrEnum):
+    """Which memories are meant: those in quarantine are kept and listed, and given to no turn until released."""
+
+    EXCLUDE = "exclude"
+    INCLUDE = "include"
+    ONLY = "only"
+
+
 class SearchDegraded(StrEnum):
     STORE_AWAY = "store_away"
     """There are no results, because nobody could be asked for them."""
@@ -46,6 +63,7 @@ class NewMemory(Request):
     kind: MemoryKind = MemoryKind.FACT
     metadata: JsonObject = Field(default_factory=dict)
     importance: Importance = 0.5
+    origin: Origin = Origin.USER
     expires_at: Timestamp | None = None
 
 
@@ -78,6 +96,11 @@ class Memory(Answer):
     importance: float
     valid_from: Timestamp
     valid_to: Timestamp | None = None
+    """Until when it was true: another one took its place then."""
+    supersedes: str | None = None
+    superseded_by: str | None = None
+    origin: Origin = Origin.USER
+    quarantined: bool = False
     expires_at: Timestamp | None = None
     embedding_model: str
     """Empty as long as it has no vector: its embedder was away."""
@@ -94,7 +117,21 @@ class MemoryPatch(Request):
     kind: MemoryKind | None = None
     metadata: JsonObject | None = None
     importance: Importance | None = None
+    quarantined: bool | None = None
+    """False releases it from quarantine."""
     expires_at: Timestamp | None = None
+
+
+class SupersedeMemory(Request):
+    """POST /memory/{id}/supersede: something else is true now. What is not sent is taken over from the old one."""
+
+    text: MemoryText
+    kind: MemoryKind | None = None
+    metadata: JsonObject | None = None
+    importance: Importance | None = None
+    origin: Origin | None = None
+    session_id: SessionId | None = None
+    source_seqs: list[Annotated[int, Field(ge=1, le=2**53)]] | None = Field(None, max_length=1000)
 
 
 class MemoryPage(Answer):
@@ -109,6 +146,7 @@ class MemoryVersion(Answer):
     kind: MemoryKind
     metadata: JsonObject
     importance: float
+    quarantined: bool = False
     replaced_at: Timestamp
 
 
@@ -126,6 +164,14 @@ class MemorySearch(Request):
     kind: MemoryKind | None = None
     mode: SearchMode = SearchMode.HYBRID
     min_score: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    origins: list[Origin] = Field(default_factory=list, max_length=10)
+    """Only of these; any, when empty."""
+    exclude_origins: list[Origin] = Field(default_factory=list, max_length=10)
+    quarantined: Quarantined = Quarantined.EXCLUDE
+    as_of: Timestamp | None = None
+    """What was true then."""
+    superseded: bool = False
+    """Also what is no longer true."""
     filter: JsonObject | None = None
     """A condition on the metadata: ``{"and": [{"eq": ["project", "atlas"]}, {"not": {"gt": ["cost.total", 100]}}]}``.
     Operators: eq ne gt gte lt lte in contains exists, and or not."""

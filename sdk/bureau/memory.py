@@ -20,9 +20,9 @@ from bureau_contracts.memory import (
     NewMemories,
     NewMemory,
     SearchMode,
+    SupersedeMemory,
 )
 from bureau_contracts.sessions import Deleted
-from bureau_contracts.shapes import JsonObject
 
 
 class MemoryClient:
@@ -40,12 +40,13 @@ class MemoryClient:
     async def search(
         self, q: str, *, k: int = 5, user_id: str | None = None, agent: str | None = None,
         kind: MemoryKind | None = None, mode: SearchMode = SearchMode.HYBRID, min_score: float | None = None,
-        filter: JsonObject | None = None,
     ) -> MemorySearchAnswer:  # fmt: skip
-        """`filter` is a condition on the metadata; see `MemorySearch`."""
-        search = MemorySearch(
-            q=q, k=k, user_id=user_id, agent=agent, kind=kind, mode=mode, min_score=min_score, filter=filter
+        """`find` takes what else a search can be narrowed by."""
+        return await self.find(
+            MemorySearch(q=q, k=k, user_id=user_id, agent=agent, kind=kind, mode=mode, min_score=min_score)
         )
+
+    async def find(self, search: MemorySearch) -> MemorySearchAnswer:
         return await self._call(MemorySearchAnswer, "POST", "/memory/search", body=search, repeatable=True)
 
     async def page(
@@ -64,8 +65,17 @@ class MemoryClient:
     async def update(self, memory_id: str, patch: MemoryPatch) -> Memory:
         return await self._call(Memory, "PATCH", f"/memory/{segment(memory_id)}", body=patch)
 
-    async def delete(self, memory_id: str) -> Deleted:
-        return await self._call(Deleted, "DELETE", f"/memory/{segment(memory_id)}")
+    async def supersede(self, memory_id: str, new: SupersedeMemory) -> Memory:
+        """Something else is true now; the answer is the new memory."""
+        return await self._call(Memory, "POST", f"/memory/{segment(memory_id)}/supersede", body=new)
+
+    async def delete(self, memory_id: str, *, purge: bool = False) -> Deleted:
+        """It can be restored for some days; with `purge` nothing is left."""
+        return await self._call(Deleted, "DELETE", f"/memory/{segment(memory_id)}", params={"purge": purge or None})
+
+    async def restore(self, memory_id: str) -> Memory:
+        """Takes a deletion back."""
+        return await self._call(Memory, "POST", f"/memory/{segment(memory_id)}/restore")
 
     async def erase(self, user_id: str) -> MemoriesErased:
         """Deletes everything that is known of one person."""

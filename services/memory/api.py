@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from bureau_contracts.memory import (
     Embeddings,
@@ -22,7 +22,10 @@ from bureau_contracts.memory import (
     MemoryStored,
     NewMemories,
     NewMemory,
+    Origin,
+    Quarantined,
     SearchMode,
+    SupersedeMemory,
 )
 from bureau_contracts.sessions import Deleted
 from bureau_contracts.shapes import AgentName, Limit, NoNul, SubjectId
@@ -63,10 +66,18 @@ class _Which(_Parameters):
 
     filter: Annotated[str, Field(max_length=20_000)] | None = None
     """A condition on the metadata, as JSON."""
+    origin: list[Origin] = Field(default_factory=list)
+    exclude_origin: list[Origin] = Field(default_factory=list)
+    quarantined: Quarantined = Quarantined.INCLUDE
+    as_of: AwareDatetime | None = None
+    superseded: bool = False
 
     def wanted(self) -> Wanted:
         condition = None if self.filter is None else filters.read(_json(self.filter))
-        return Wanted(self.user_id, self.agent, self.kind, condition)
+        return Wanted(
+            self.user_id, self.agent, self.kind, condition, tuple(self.origin), tuple(self.exclude_origin),
+            self.quarantined, self.as_of, self.superseded,
+        )  # fmt: skip
 
 
 class _ListParameters(_Which):
@@ -75,6 +86,7 @@ class _ListParameters(_Which):
 
 
 class _SearchParameters(_Which):
+    quarantined: Quarantined = Quarantined.EXCLUDE
     q: Annotated[str, Field(min_length=1, max_length=20_000), NoNul]
     k: Annotated[int, Field(ge=1, le=100)] = 5
     mode: SearchMode = SearchMode.HYBRID
@@ -119,7 +131,10 @@ async def search(
 async def search_by_body(principal: PrincipalDep, service: ServiceDep, body: MemorySearch) -> MemorySearchAnswer:
     """The same search, for queries and filters that are too long for an address."""
     condition = None if body.filter is None else filters.read(body.filter)
-    wanted = Wanted(body.user_id, body.agent, body.kind, condition)
+    wanted = Wanted(
+        body.user_id, body.agent, body.kind, condition, tuple(body.origins), tuple(body.exclude_origins),
+        body.quarantined, body.as_of, body.superseded,
+    )  # fmt: skip
     return await _found(service, principal, wanted, body.q, body.k, body.mode, body.min_score)
 
 
@@ -149,10 +164,25 @@ async def update(principal: PrincipalDep, service: ServiceDep, memory_id: Memory
 
 
 @routes.delete("/{memory_id}")
-async def delete(principal: PrincipalDep, service: ServiceDep, memory_id: MemoryId) -> Deleted:
-    """Deletes a memory and its history."""
-    await service.forget(principal, memory_id)
+async def delete(principal: PrincipalDep, service: ServiceDep, memory_id: MemoryId, purge: bool = False) -> Deleted:
+    """Deletes a memory: nothing finds it any more. It can be restored for some days; with `purge` nothing is left."""
+    await service.forget(principal, memory_id, purge=purge)
     return Deleted()
+
+
+@routes.post("/{memory_id}/restore")
+async def restore(principal: PrincipalDep, service: ServiceDep, memory_id: MemoryId) -> Memory:
+    """Takes a deletion back. 404 when there is none, it was long ago, or the same text was stored again since."""
+    return await service.restore(principal, memory_id)
+
+
+@routes.post("/{memory_id}/supersede", status_code=201)
+async def supersede(principal: PrincipalDep, service: ServiceDep, memory_id: MemoryId, body: SupersedeMemory) -> Memory:
+    """Something else is true now. The old memory is kept with the time until which it was true, and no longer found.
+
+    409: `memory_superseded` (it was before), `same_text` (the owner has the new text already).
+    """
+    return await service.supersede(principal, memory_id, body)
 
 
 @routes.get("/{memory_id}/history")

@@ -3,11 +3,13 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Protocol
 
 import httpx
 from fastapi import FastAPI
 
+from bureau_contracts.memory import Origin
 from kit.clock import Clock, SystemClock
 from kit.health import Check
 from kit.http_client import outside_http
@@ -22,7 +24,7 @@ from services.memory.embedder_hashed import HashedEmbedder
 from services.memory.embedder_remote import Provider, Remote, RemoteEmbedder
 from services.memory.embedding_cache import CachedEmbedder
 from services.memory.provider_openai import OpenAiProvider
-from services.memory.service import MemoryService
+from services.memory.service import MemoryService, Rules
 from services.memory.settings import Settings
 from services.memory.statements import Model
 from services.memory.store import MemoryStore, Upkeep
@@ -33,6 +35,7 @@ from services.memory.vectors import Vectors
 
 log = get_logger(__name__)
 
+PURGE_SECONDS = 300.0
 PREPARE_SECONDS = 1.0
 """How often a database that was away at start is tried again."""
 
@@ -68,7 +71,8 @@ def create_app(settings: Settings, adapters: Adapters | None = None) -> FastAPI:
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         usage = UsageCounts(store, clock)
-        app.state.memory = MemoryService(store, Vectors(embedder, previous, lambda: upkeep.done), usage, clock)
+        vectors = Vectors(embedder, previous, lambda: upkeep.done)
+        app.state.memory = MemoryService(store, vectors, usage, clock, _rules(settings))
         log.info("embedder_chosen", embedder=embedder.name, strength=embedder.strength)
         async with opened as stack:
             stack.push_async_callback(store.close)
@@ -77,6 +81,7 @@ def create_app(settings: Settings, adapters: Adapters | None = None) -> FastAPI:
             work = background(
                 every(PREPARE_SECONDS, store.prepare, name="prepare_store"),
                 every(settings.usage_flush_seconds, usage.flush, name="flush_usage"),
+                every(PURGE_SECONDS, app.state.memory.purge_gone, name="purge_gone"),
                 every(settings.upkeep_seconds, upkeep.run, name="embed_the_rest"),
             )
             await stack.enter_async_context(work)
@@ -147,6 +152,11 @@ def _client(settings: Settings, stack: AsyncExitStack) -> httpx.AsyncClient:
 
 def _shorter(settings: Settings, remote: Remote) -> int | None:
     return remote.dimensions if settings.embedder_shortens else None
+
+
+def _rules(settings: Settings) -> Rules:
+    quarantine = frozenset(Origin(each) for each in settings.quarantine_origins.split(",") if each)
+    return Rules(quarantine, timedelta(days=settings.purge_days))
 
 
 def _options(settings: Settings, embedder: Embedder, previous: Embedder | None) -> Options:

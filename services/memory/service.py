@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from bureau_contracts.memory import (
@@ -17,12 +17,15 @@ from bureau_contracts.memory import (
     MemoryStored,
     MemoryVersion,
     NewMemory,
+    Origin,
+    Quarantined,
     SearchDegraded,
     SearchMode,
+    SupersedeMemory,
 )
 from kit.clock import Clock
 from kit.errors import Invalid, NotFound
-from kit.identity import Principal
+from kit.identity import Owner, Principal
 from kit.ids import new_id
 from kit.logs import get_logger
 from kit.telemetry import span
@@ -42,6 +45,9 @@ LOOP_CHARACTERS = 10_000
 """Up to so many characters are read in the event loop (about a millisecond), more in a thread."""
 
 
+PURGED_AT_ONCE = 1000
+
+
 class MemoryNotFound(NotFound):
     code = "memory_not_found"
 
@@ -54,6 +60,19 @@ class Wanted:
     agent: str | None = None
     kind: MemoryKind | None = None
     metadata: Condition | None = None
+    origins: tuple[Origin, ...] = ()
+    but_origins: tuple[Origin, ...] = ()
+    quarantined: Quarantined = Quarantined.INCLUDE
+    as_of: datetime | None = None
+    superseded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What services/memory/settings.py explains."""
+
+    quarantine: frozenset[Origin] = frozenset()
+    purge_after: timedelta = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +81,14 @@ class Found:
     degraded: SearchDegraded | None
 
 
+_RULES = Rules()
+
+
 class MemoryService:
-    def __init__(self, store: MemoryStore, vectors: Vectors, usage: UsageCounts, clock: Clock) -> None:
-        self._store, self._vectors, self._usage, self._clock = store, vectors, usage, clock
+    def __init__(
+        self, store: MemoryStore, vectors: Vectors, usage: UsageCounts, clock: Clock, rules: Rules = _RULES
+    ) -> None:
+        self._store, self._vectors, self._usage, self._clock, self._rules = store, vectors, usage, clock, rules
 
     async def remember(self, principal: Principal, memories: Sequence[NewMemory]) -> list[MemoryStored]:
         """Stores all or none. A text that its owner has already keeps its first ID."""
@@ -76,6 +100,7 @@ class MemoryService:
             Draft(
                 new_id("mem"), owner, wording, now, memory.kind, memory.agent, memory.session_id,
                 memory.source_seqs, memory.metadata, memory.importance, expires_at,
+                memory.origin, memory.origin in self._rules.quarantine,
             )
             for memory, owner, wording, expires_at in zip(memories, owners, wordings, expiries, strict=True)
         ]  # fmt: skip
@@ -122,6 +147,7 @@ class MemoryService:
             kind=patch.kind,
             metadata=patch.metadata,
             importance=patch.importance,
+            quarantined=patch.quarantined,
             expires_at=_utc(patch.expires_at),
             lasts=patch.expires_at is None and "expires_at" in patch.model_fields_set,
         )
@@ -129,9 +155,44 @@ class MemoryService:
         log.info("memory_updated", memory_id=memory_id, fields=sorted(patch.model_fields_set))
         return memory
 
-    async def forget(self, principal: Principal, memory_id: str) -> None:
-        _found(await self._store.delete(principal.reach(), memory_id, self._clock.now()) or None)
-        log.info("memory_deleted", memory_id=memory_id)
+    async def supersede(self, principal: Principal, memory_id: str, new: SupersedeMemory) -> Memory:
+        """Something else is true now: the old memory ends, and the new one says which one it replaced.
+
+        Raises Superseded or SameText.
+        """
+        (wording,) = await self._worded([new.text])
+        now, new_id_ = self._clock.now(), new_id("mem")
+
+        def successor(old: Memory) -> Draft:
+            origin = new.origin or old.origin
+            return Draft(
+                new_id_, Owner(old.tenant, old.user_id), wording, now, new.kind or old.kind, old.agent,
+                new.session_id, new.source_seqs or (), old.metadata if new.metadata is None else new.metadata,
+                old.importance if new.importance is None else new.importance, old.expires_at,
+                origin, old.quarantined or origin in self._rules.quarantine, old.memory_id,
+            )  # fmt: skip
+
+        memory = _found(await self._store.supersede(principal.reach(), memory_id, successor, now))
+        log.info("memory_superseded", memory_id=memory_id, by=memory.memory_id)
+        return memory
+
+    async def forget(self, principal: Principal, memory_id: str, *, purge: bool = False) -> None:
+        """Nothing finds it from now on; without `purge` it can be restored for some days."""
+        _found(await self._store.delete(principal.reach(), memory_id, self._clock.now(), purge=purge) or None)
+        log.info("memory_deleted", memory_id=memory_id, purged=purge)
+
+    async def restore(self, principal: Principal, memory_id: str) -> Memory:
+        now = self._clock.now()
+        since = now - self._rules.purge_after
+        memory = _found(await self._store.restore(principal.reach(), memory_id, now, deleted_after=since))
+        log.info("memory_restored", memory_id=memory_id)
+        return memory
+
+    async def purge_gone(self) -> None:
+        """Erases what was deleted, or has expired, long enough ago; in small steps, so that nobody waits for it."""
+        before = self._clock.now() - self._rules.purge_after
+        while purged := await self._store.purge_gone(before, PURGED_AT_ONCE):
+            log.info("memories_purged", purged=purged)
 
     async def erase(self, principal: Principal, user_id: str) -> int:
         """Deletes all that is known of one person; a user erases only itself."""
@@ -140,7 +201,10 @@ class MemoryService:
         return erased
 
     def _filter(self, wanted: Wanted) -> Filter:
-        return Filter(self._clock.now(), wanted.agent, wanted.kind, wanted.metadata)
+        return Filter(
+            self._clock.now(), wanted.agent, wanted.kind, wanted.metadata, wanted.origins, wanted.but_origins,
+            wanted.quarantined, _utc(wanted.as_of), wanted.superseded,
+        )  # fmt: skip
 
     async def _query(self, q: str, k: int, mode: SearchMode, min_score: float | None) -> Query:
         vectors = QueryVectors() if mode is SearchMode.TEXT else await self._vectors.of_query(q)
@@ -167,4 +231,4 @@ def _utc(moment: datetime | None) -> datetime | None:
     try:
         return moment and moment.astimezone(UTC)
     except OverflowError:
-        raise Invalid("expires_at: before the year 1 or after the year 9999 in UTC") from None
+        raise Invalid("a time before the year 1 or after the year 9999 in UTC") from None

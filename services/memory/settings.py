@@ -55,5 +55,9 @@ class Settings(ServerSettings):
     """Up to so many memories within reach a search compares all of them; beyond, it uses the HNSW index."""
     ef_search: int = Field(100, ge=1, le=1000)
     """hnsw.ef_search: candidates that an index scan keeps. More finds more and takes longer."""
+    quarantine_origins: Annotated[str, Field(pattern=r"^((user|agent|tool|document)(,|$))*$")] = ""
+    """Comma-separated: memories of these origins (``tool,document``) are given to no turn until released."""
+    purge_days: float = Field(7, ge=0, le=3650)
+    """How long a deleted memory can be restored, and an expired one is kept."""
     usage_flush_seconds: float = Field(5.0, gt=0, le=3600)
     """How often use counts go to Postgres. What was not written when the process is killed is not counted."""

@@ -11,7 +11,8 @@ from services.memory.store import FUSION_OFFSET
 
 MEMORY = """
     i.memory_id, i.tenant, i.user_id, i.agent, i.session_id, i.source_seqs, i.text, i.kind, i.metadata, i.importance,
-    i.valid_from, i.valid_to, i.expires_at, i.embedding_model, i.created_at, i.updated_at,
+    i.valid_from, i.valid_to, i.supersedes, i.superseded_by, i.origin, i.quarantined, i.expires_at, i.embedding_model,
+    i.created_at, i.updated_at,
     u.last_used_at, coalesce(u.use_count, 0) AS use_count
 """
 
@@ -23,20 +24,22 @@ ADD = """
 WITH draft AS (
     SELECT * FROM unnest(
         $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bytea[], $9::text[],
-        $10::text[], $11::text[], $12::float8[], $13::timestamptz[], $14::timestamptz[]
+        $10::text[], $11::text[], $12::float8[], $13::timestamptz[], $14::timestamptz[],
+        $18::text[], $19::bool[], $20::text[]
     ) WITH ORDINALITY AS d (
         memory_id, tenant, user_id, agent, session_id, source_seqs, text, digest, words,
-        kind, metadata, importance, expires_at, created_at, number
+        kind, metadata, importance, expires_at, created_at, origin, quarantined, supersedes, number
     )
 ), stored AS (
     INSERT INTO memory.item (
         memory_id, tenant, user_id, agent, session_id, source_seqs, text, digest, words,
-        kind, metadata, importance, expires_at, created_at, updated_at, valid_from, embedding_model
+        kind, metadata, importance, expires_at, created_at, updated_at, valid_from, embedding_model,
+        origin, quarantined, supersedes
     )
     SELECT memory_id, tenant, user_id, agent, session_id, source_seqs::bigint[], text, digest,
            array_to_tsvector(string_to_array(words, ' ')),
            kind, metadata::jsonb, importance, expires_at, created_at, created_at, created_at,
-           CASE WHEN $16::real[] IS NULL THEN '' ELSE $15 END
+           CASE WHEN $16::real[] IS NULL THEN '' ELSE $15 END, origin, quarantined, supersedes
     FROM draft
     ORDER BY tenant, user_id, agent, digest  -- one order for everybody, so that two batches cannot wait for each other
     ON CONFLICT (tenant, user_id, agent, digest) DO NOTHING
@@ -61,12 +64,14 @@ DELETE_EXPIRED = "DELETE FROM memory.item WHERE memory_id = ANY($1::text[]) AND 
 
 UPDATE = """
 UPDATE memory.item SET text = $4, digest = $5, words = array_to_tsvector(string_to_array($6, ' ')), kind = $7,
-       metadata = $8::jsonb, importance = $9, expires_at = $10, updated_at = $11, embedding_model = $12
+       metadata = $8::jsonb, importance = $9, expires_at = $10, updated_at = $11, quarantined = $12,
+       embedding_model = $13
 WHERE tenant = $1 AND user_id = $2 AND memory_id = $3
 """
 
 UPDATE_DETAILS = """
-UPDATE memory.item SET kind = $4, metadata = $5::jsonb, importance = $6, expires_at = $7, updated_at = $8
+UPDATE memory.item SET kind = $4, metadata = $5::jsonb, importance = $6, expires_at = $7, updated_at = $8,
+       quarantined = $9
 WHERE tenant = $1 AND user_id = $2 AND memory_id = $3
 """
 
@@ -76,18 +81,33 @@ ADD_VECTOR = """
 INSERT INTO memory.embedding (tenant, user_id, memory_id, model, embedding) VALUES ($1, $2, $3, $4, $5::real[]::halfvec)
 """
 
+PURGE_GONE = """
+DELETE FROM memory.item WHERE memory_id IN (
+    SELECT memory_id FROM memory.item
+    WHERE expires_at < $1 AND (deleted_at IS NULL OR deleted_at < $1)
+    ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+"""
+
+SUPERSEDE = """
+UPDATE memory.item SET valid_to = $4, superseded_by = $5, updated_at = $4,
+       digest = digest || convert_to(memory_id, 'UTF8')
+WHERE tenant = $1 AND user_id = $2 AND memory_id = $3
+"""
+
 LOCK_UPKEEP = "SELECT pg_try_advisory_xact_lock(hashtext('bureau:memory:embed:' || $1))"
 
 UNEMBEDDED = """
 SELECT i.memory_id, i.digest, i.text FROM memory.item AS i
-WHERE i.memory_id > $3 COLLATE "C"
+WHERE i.memory_id > $3 COLLATE "C" AND i.deleted_at IS NULL
   AND NOT EXISTS (SELECT FROM memory.embedding AS e WHERE e.memory_id = i.memory_id AND e.model = $1)
 ORDER BY i.memory_id LIMIT $2
 """
 
 LACKING = """
 SELECT count(*) FROM memory.item AS i
-WHERE NOT EXISTS (SELECT FROM memory.embedding AS e WHERE e.memory_id = i.memory_id AND e.model = $1)
+WHERE i.deleted_at IS NULL
+  AND NOT EXISTS (SELECT FROM memory.embedding AS e WHERE e.memory_id = i.memory_id AND e.model = $1)
 """
 
 DROP_INDEX = 'DROP INDEX CONCURRENTLY IF EXISTS memory."embedding_{model}"'
@@ -117,9 +137,9 @@ UPDATE memory.item AS i SET embedding_model = $3 FROM kept WHERE i.memory_id = k
 """FOR SHARE waits for a change of the text that is under way, and then looks at the digest again."""
 
 KEEP_VERSION = """
-INSERT INTO memory.version (memory_id, number, text, kind, metadata, importance, replaced_at)
+INSERT INTO memory.version (memory_id, number, text, kind, metadata, importance, replaced_at, quarantined)
 SELECT memory_id, 1 + coalesce((SELECT max(number) FROM memory.version WHERE memory_id = $3), 0),
-       text, kind, metadata, importance, $4
+       text, kind, metadata, importance, $4, quarantined
 FROM memory.item WHERE tenant = $1 AND user_id = $2 AND memory_id = $3
 """
 
@@ -149,19 +169,19 @@ SET LOCAL plan_cache_mode = force_custom_plan
 
 @dataclass(frozen=True, slots=True)
 class Narrowed:
-    """By what a statement is narrowed: which of $2 (user), $3 (agent) and $4 (kind) are not NULL, and a condition on
-    the metadata, whose parameters come last."""
+    """By what a statement is narrowed: which of $2 (user), $3 (agent) and $4 (kind) are not NULL, and conditions whose
+    parameters come last."""
 
     user: bool
     agent: bool
     kind: bool
-    metadata: str = "true"
+    more: str = "true"
 
     @property
     def sql(self) -> str:
         agent = "i.agent = $3" if self.agent else "$3::text IS NULL"
         kind = "i.kind = $4" if self.kind else "$4::text IS NULL"
-        return f"{agent} AND {kind} AND (i.expires_at IS NULL OR i.expires_at > $5) AND {self.metadata}"
+        return f"{agent} AND {kind} AND (i.expires_at IS NULL OR i.expires_at > $5) AND {self.more}"
 
 
 def _within(one_user: bool, alias: str) -> str:
@@ -181,7 +201,7 @@ def get(one_user: bool, lock: bool = False) -> str:
 
 PAGE_PARAMETERS = 8
 SEARCH_PARAMETERS = 11
-"""So many come before those of the metadata."""
+"""So many come before those of `Narrowed.more`."""
 
 
 @lru_cache(maxsize=200)
@@ -198,7 +218,7 @@ def page(narrowed: Narrowed) -> str:
 def history(one_user: bool) -> str:
     """$3 memory, $4 limit."""
     return f"""
-    SELECT v.text, v.kind, v.metadata, v.importance, v.replaced_at
+    SELECT v.text, v.kind, v.metadata, v.importance, v.quarantined, v.replaced_at
     FROM memory.version AS v JOIN memory.item AS i USING (memory_id)
     WHERE {_within(one_user, "i")} AND i.memory_id = $3 ORDER BY v.number DESC LIMIT $4
     """  # noqa: S608 - made of constants
@@ -208,8 +228,36 @@ def history(one_user: bool) -> str:
 def delete(one_user: bool) -> str:
     """$3 memory, $4 now."""
     return f"""
+    WITH deleted AS (
+        UPDATE memory.item AS i SET deleted_at = $4, expired_before = expires_at, expires_at = 'epoch'
+        WHERE {_within(one_user, "i")} AND i.memory_id = $3 AND (i.expires_at IS NULL OR i.expires_at > $4)
+        RETURNING memory_id
+    ), vectors AS (
+        DELETE FROM memory.embedding WHERE memory_id IN (SELECT memory_id FROM deleted)
+    )
+    SELECT 1 FROM deleted
+    """  # noqa: S608 - made of constants
+
+
+@cache
+def purge(one_user: bool) -> str:
+    """$3 memory, $4 now. Deleted before or not; what has expired by itself is not there."""
+    return f"""
     DELETE FROM memory.item AS i
-    WHERE {_within(one_user, "i")} AND i.memory_id = $3 AND (i.expires_at IS NULL OR i.expires_at > $4)
+    WHERE {_within(one_user, "i")} AND i.memory_id = $3
+      AND (i.expires_at IS NULL OR i.expires_at > $4 OR i.deleted_at IS NOT NULL)
+    RETURNING 1
+    """  # noqa: S608 - made of constants
+
+
+@cache
+def restore(one_user: bool) -> str:
+    """$3 memory, $4 now, $5 the earliest deletion that can be undone."""
+    return f"""
+    UPDATE memory.item AS i SET deleted_at = NULL, expires_at = expired_before, expired_before = NULL,
+           embedding_model = ''
+    WHERE {_within(one_user, "i")} AND i.memory_id = $3 AND i.deleted_at > $5
+      AND (i.expired_before IS NULL OR i.expired_before > $4)
     RETURNING 1
     """  # noqa: S608 - made of constants
 

@@ -1,12 +1,21 @@
 """The port of the memory's store, and what goes in and out of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from bureau_contracts.memory import Memory, MemoryHit, MemoryKind, MemoryStored, MemoryVersion, SearchMode
+from bureau_contracts.memory import (
+    Memory,
+    MemoryHit,
+    MemoryKind,
+    MemoryStored,
+    MemoryVersion,
+    Origin,
+    Quarantined,
+    SearchMode,
+)
 from bureau_contracts.shapes import JsonObject
 from kit.errors import Conflict, Unavailable
 from kit.identity import Owner, Reach
@@ -26,6 +35,12 @@ class StoreAway(Unavailable):
     """The store cannot be asked now. A call that was under way may or may not have been carried out."""
 
     code = "memory_store_away"
+
+
+class Superseded(Conflict):
+    """It is kept as it was: something else is true since."""
+
+    code = "memory_superseded"
 
 
 class SameText(Conflict):
@@ -60,6 +75,13 @@ class Draft:
     metadata: JsonObject = field(default_factory=dict)
     importance: float = 0.5
     expires_at: datetime | None = None
+    origin: Origin = Origin.USER
+    quarantined: bool = False
+    supersedes: str | None = None
+
+
+Successor = Callable[[Memory], Draft]
+"""Makes of a memory what takes its place: of the same owner and agent. Pure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +92,7 @@ class Change:
     kind: MemoryKind | None = None
     metadata: JsonObject | None = None
     importance: float | None = None
+    quarantined: bool | None = None
     expires_at: datetime | None = None
     lasts: bool = False
     """True takes the expiry away."""
@@ -83,6 +106,14 @@ class Filter:
     agent: str | None = None
     kind: MemoryKind | None = None
     metadata: Condition | None = None
+    origins: tuple[Origin, ...] = ()
+    """Any, when empty."""
+    but_origins: tuple[Origin, ...] = ()
+    quarantined: Quarantined = Quarantined.INCLUDE
+    as_of: datetime | None = None
+    """What was true then; None means now."""
+    superseded: bool = False
+    """Also what is no longer true, whenever it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +153,18 @@ class Unembedded:
 
 
 def changed(memory: Memory, change: Change, now: datetime, model: str) -> Memory:
-    """The memory after the change, the same object when nothing differs. `model` makes vectors of new texts."""
+    """The memory after the change, the same object when nothing differs. `model` makes vectors of new texts.
+
+    Raises Superseded.
+    """
+    if memory.superseded_by is not None:
+        raise Superseded(f"this memory was superseded by {memory.superseded_by}: change that one")
     wanted: dict[str, object] = {
         "text": change.wording.text if change.wording else None,
         "kind": change.kind,
         "metadata": change.metadata,
         "importance": change.importance,
+        "quarantined": change.quarantined,
         "expires_at": change.expires_at,
     }
     new = {name: value for name, value in wanted.items() if value is not None and value != getattr(memory, name)}
@@ -144,8 +181,8 @@ class MemoryStore(Protocol):
     - What was acknowledged survives a crash of the process and of the machine.
     - A call sees and touches only what is within its reach, whatever else it asks for.
     - One owner (tenant, user, agent) has a text once, however many store it at the same time.
-    - A change keeps what was before it; deleting and erasing leave nothing, of former versions either.
-    - An expired memory is in no answer and stands in nobody's way; one that was deleted is not findable from then on.
+    - A change keeps what was before it; purging and erasing leave nothing, of former versions either.
+    - An expired or deleted memory is in no answer and stands in nobody's way.
     - A search's order: the text ranking counts which share of the query's words a memory has, newer first among
       equals; the vector ranking is by cosine; a hybrid search adds 1 / (FUSION_OFFSET + place) over both.
     - Every call raises StoreAway, soon, when the store cannot be reached, and works again once it can.
@@ -162,13 +199,26 @@ class MemoryStore(Protocol):
     async def update(self, reach: Reach, memory_id: str, change: Change, now: datetime) -> Memory | None:
         """The memory after the change, None when there is none. One that changes nothing leaves no version behind.
 
-        Raises SameText.
+        Raises SameText or Superseded.
+        """
+
+    async def supersede(self, reach: Reach, memory_id: str, successor: Successor, now: datetime) -> Memory | None:
+        """What is true since `now` instead; None when there is no such memory. Both are stored, or none.
+
+        Raises SameText when the owner has the new text already, Superseded when the old one was superseded before.
         """
 
     async def history(self, reach: Reach, memory_id: str, now: datetime) -> list[MemoryVersion] | None:
         """Former versions, the newest VERSIONS_SHOWN, newest first. None when there is no such memory."""
 
-    async def delete(self, reach: Reach, memory_id: str, now: datetime) -> bool: ...
+    async def delete(self, reach: Reach, memory_id: str, now: datetime, *, purge: bool = False) -> bool:
+        """From then on nothing finds it. With `purge` nothing is left of it, else it can be restored for a while."""
+
+    async def restore(self, reach: Reach, memory_id: str, now: datetime, *, deleted_after: datetime) -> Memory | None:
+        """The memory as it was before it was deleted; None when it was not, or its text was stored again since."""
+
+    async def purge_gone(self, before: datetime, limit: int) -> int:
+        """Erases up to so many memories, of all owners, that were deleted or have expired before then; how many."""
 
     async def erase(self, owner: Owner) -> int:
         """Deletes all of one owner's memories, expired ones too; how many there were."""

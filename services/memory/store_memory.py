@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from operator import mul
 
-from bureau_contracts.memory import Memory, MemoryHit, MemoryStored, MemoryVersion, SearchMode
+from bureau_contracts.memory import Memory, MemoryHit, MemoryStored, MemoryVersion, Quarantined, SearchMode
 from kit.identity import Owner, Reach
 from services.memory.filters import matches
 from services.memory.store import (
@@ -21,6 +21,8 @@ from services.memory.store import (
     Query,
     SameText,
     StoreAway,
+    Successor,
+    Superseded,
     Unembedded,
     Wording,
     changed,
@@ -32,17 +34,37 @@ class _Row:
     memory: Memory
     wording: Wording
     versions: list[MemoryVersion] = field(default_factory=list)
+    deleted_at: datetime | None = None
 
     def lives(self, now: datetime) -> bool:
-        return self.memory.expires_at is None or self.memory.expires_at > now
+        return self.deleted_at is None and (self.memory.expires_at is None or self.memory.expires_at > now)
 
     def is_within(self, reach: Reach) -> bool:
         return self.memory.tenant == reach.tenant and reach.user in (None, self.memory.user_id)
 
     def is_meant(self, which: Filter) -> bool:
         memory = self.memory
-        named = which.agent in (None, memory.agent) and which.kind in (None, memory.kind)
-        return self.lives(which.now) and named and (which.metadata is None or matches(which.metadata, memory.metadata))
+        return (
+            self.lives(which.now)
+            and which.agent in (None, memory.agent)
+            and which.kind in (None, memory.kind)
+            and (which.metadata is None or matches(which.metadata, memory.metadata))
+            and (not which.origins or memory.origin in which.origins)
+            and memory.origin not in which.but_origins
+            and (
+                which.quarantined is Quarantined.INCLUDE
+                or memory.quarantined is (which.quarantined is Quarantined.ONLY)
+            )
+            and self._is_true(which)
+        )
+
+    def _is_true(self, which: Filter) -> bool:
+        memory = self.memory
+        if which.as_of is None and which.superseded:
+            return True
+        when = which.as_of or which.now
+        begun = which.as_of is None or memory.valid_from <= when
+        return begun and (memory.valid_to is None or memory.valid_to > when)
 
     @property
     def position(self) -> tuple[datetime, str]:
@@ -102,11 +124,58 @@ class InMemoryStore:
         row = self._find(reach, memory_id, now)
         return None if row is None else row.versions[: -VERSIONS_SHOWN - 1 : -1]
 
-    async def delete(self, reach: Reach, memory_id: str, now: datetime) -> bool:
+    async def supersede(self, reach: Reach, memory_id: str, successor: Successor, now: datetime) -> Memory | None:
         row = self._find(reach, memory_id, now)
-        if row is not None:
+        if row is None:
+            return None
+        if row.memory.superseded_by is not None:
+            raise Superseded(f"this memory was superseded by {row.memory.superseded_by}")
+        draft = successor(row.memory)
+        closed = row.memory.model_copy(update={"valid_to": now, "superseded_by": draft.memory_id, "updated_at": now})
+        retired = replace(row.wording, digest=row.wording.digest + memory_id.encode())
+        self._rows[memory_id] = replace(row, memory=closed, wording=retired)
+        if not self._add(draft).created:
+            self._rows[memory_id] = row
+            raise SameText("this owner has a memory with this text already")
+        return self._rows[draft.memory_id].memory
+
+    async def delete(self, reach: Reach, memory_id: str, now: datetime, *, purge: bool = False) -> bool:
+        row = self._find(reach, memory_id, now)
+        if row is None and purge:
+            gone = self._rows.get(memory_id)
+            row = gone if gone is not None and gone.is_within(reach) and gone.deleted_at is not None else None
+        if row is None:
+            return False
+        if purge:
             del self._rows[memory_id]
-        return row is not None
+        else:
+            self._rows[memory_id] = replace(row, deleted_at=now)
+        return True
+
+    async def restore(self, reach: Reach, memory_id: str, now: datetime, *, deleted_after: datetime) -> Memory | None:
+        self._check()
+        row = self._rows.get(memory_id)
+        if row is None or not row.is_within(reach) or row.deleted_at is None or row.deleted_at <= deleted_after:
+            return None
+        # As in Postgres its vector went with the deletion, and comes back with the next upkeep.
+        memory = row.memory.model_copy(update={"embedding_model": NO_MODEL})
+        back = replace(row, memory=memory, wording=replace(row.wording, vector=None), deleted_at=None)
+        if not back.lives(now):
+            return None
+        self._rows[memory_id] = back
+        return memory
+
+    async def purge_gone(self, before: datetime, limit: int) -> int:
+        self._check()
+        gone = [
+            memory_id
+            for memory_id, row in self._rows.items()
+            if (row.deleted_at is not None and row.deleted_at < before)
+            or (row.deleted_at is None and row.memory.expires_at is not None and row.memory.expires_at < before)
+        ][:limit]
+        for memory_id in gone:
+            del self._rows[memory_id]
+        return len(gone)
 
     async def erase(self, owner: Owner) -> int:
         self._check()
@@ -156,7 +225,7 @@ class InMemoryStore:
             yield [
                 Unembedded(memory_id, row.wording.digest, row.memory.text)
                 for memory_id, row in sorted(self._rows.items())
-                if row.wording.vector is None and memory_id > after
+                if row.wording.vector is None and row.deleted_at is None and memory_id > after
             ][:limit]
         finally:
             self._in_upkeep = False
@@ -176,7 +245,7 @@ class InMemoryStore:
 
     async def lacking(self) -> int:
         self._check()
-        return sum(row.wording.vector is None for row in self._rows.values())
+        return sum(row.wording.vector is None and row.deleted_at is None for row in self._rows.values())
 
     async def forget_model(self, model: str, limit: int) -> int:
         self._check()
@@ -222,7 +291,8 @@ def _memory(draft: Draft, model: str) -> Memory:
         session_id=draft.session_id, source_seqs=list(draft.source_seqs), text=draft.wording.text, kind=draft.kind,
         metadata=draft.metadata, importance=draft.importance, valid_from=draft.created_at, expires_at=draft.expires_at,
         embedding_model=NO_MODEL if draft.wording.vector is None else model,
-        created_at=draft.created_at, updated_at=draft.created_at,
+        created_at=draft.created_at, updated_at=draft.created_at, origin=draft.origin, quarantined=draft.quarantined,
+        supersedes=draft.supersedes,
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import asyncpg
 
-from bureau_contracts.memory import Memory, MemoryHit, MemoryStored, MemoryVersion, SearchMode
+from bureau_contracts.memory import Memory, MemoryHit, MemoryStored, MemoryVersion, Quarantined, SearchMode
 from kit.identity import Owner, Reach
 from kit.postgres import migrate, open_pool
 from services.memory import statements
@@ -27,6 +27,8 @@ from services.memory.store import (
     Query,
     SameText,
     StoreAway,
+    Successor,
+    Superseded,
     Unembedded,
     Wording,
     changed,
@@ -87,16 +89,19 @@ class PgvectorStore:
         return ""
 
     async def add(self, drafts: Sequence[Draft]) -> list[MemoryStored]:
-        placed: dict[str, MemoryStored] = {}
         async with self._connection() as connection, connection.transaction():
-            for _ in range(_ATTEMPTS):
-                missing = [draft for draft in drafts if draft.memory_id not in placed]
-                if not missing:
-                    return [placed[draft.memory_id] for draft in drafts]
-                for row in await connection.fetch(statements.ADD, *_columns(missing, self._options)):
-                    placed[row["memory_id"]] = MemoryStored(memory_id=row["memory_id"], created=True)
-                rest = [draft for draft in missing if draft.memory_id not in placed]
-                placed |= await self._stored_before(connection, rest)
+            return await self._add(connection, drafts)
+
+    async def _add(self, connection: Connection, drafts: Sequence[Draft]) -> list[MemoryStored]:
+        placed: dict[str, MemoryStored] = {}
+        for _ in range(_ATTEMPTS):
+            missing = [draft for draft in drafts if draft.memory_id not in placed]
+            if not missing:
+                return [placed[draft.memory_id] for draft in drafts]
+            for row in await connection.fetch(statements.ADD, *_columns(missing, self._options)):
+                placed[row["memory_id"]] = MemoryStored(memory_id=row["memory_id"], created=True)
+            rest = [draft for draft in missing if draft.memory_id not in placed]
+            placed |= await self._stored_before(connection, rest)
         raise StoreAway("the same text is being stored and deleted again and again")
 
     async def _stored_before(self, connection: Connection, drafts: Sequence[Draft]) -> dict[str, MemoryStored]:
@@ -171,10 +176,39 @@ class PgvectorStore:
             rows = await connection.fetch(statements.history(one), reach.tenant, reach.user, memory_id, VERSIONS_SHOWN)
         return [MemoryVersion.model_validate({**row, "metadata": json.loads(row["metadata"])}) for row in rows]
 
-    async def delete(self, reach: Reach, memory_id: str, now: datetime) -> bool:
+    async def supersede(self, reach: Reach, memory_id: str, successor: Successor, now: datetime) -> Memory | None:
+        async with self._connection() as connection, connection.transaction():
+            find = statements.get(_one(reach), lock=True)
+            row = await connection.fetchrow(find, reach.tenant, reach.user, memory_id, now)
+            if row is None:
+                return None
+            old = _memory(row)
+            if old.superseded_by is not None:
+                raise Superseded(f"this memory was superseded by {old.superseded_by}")
+            draft = successor(old)
+            await connection.execute(statements.SUPERSEDE, old.tenant, old.user_id, memory_id, now, draft.memory_id)
+            (stored,) = await self._add(connection, [draft])
+            if not stored.created:
+                raise SameText("this owner has a memory with this text already")
+            new = await connection.fetchrow(statements.get(True), old.tenant, old.user_id, draft.memory_id, now)
+            return _memory(new)
+
+    async def delete(self, reach: Reach, memory_id: str, now: datetime, *, purge: bool = False) -> bool:
+        statement = (statements.purge if purge else statements.delete)(_one(reach))
         async with self._connection() as connection:
-            statement = statements.delete(_one(reach))
             return bool(await connection.fetchval(statement, reach.tenant, reach.user, memory_id, now))
+
+    async def restore(self, reach: Reach, memory_id: str, now: datetime, *, deleted_after: datetime) -> Memory | None:
+        key = (reach.tenant, reach.user, memory_id, now)
+        async with self._connection() as connection, connection.transaction():
+            if not await connection.fetchval(statements.restore(_one(reach)), *key, deleted_after):
+                return None
+            return _memory(await connection.fetchrow(statements.get(_one(reach)), *key))
+
+    async def purge_gone(self, before: datetime, limit: int) -> int:
+        async with self._connection() as connection:
+            status = await connection.execute(statements.PURGE_GONE, before, limit)
+        return int(status.split()[-1])
 
     async def erase(self, owner: Owner) -> int:
         async with self._connection() as connection:
@@ -290,6 +324,7 @@ def _columns(drafts: Sequence[Draft], options: Options) -> Iterable[object]:
     vectors = [draft.wording.vector for draft in drafts if draft.wording.vector is not None]
     yield [number for vector in vectors for number in vector] if len(vectors) == len(drafts) else None
     yield options.dimensions
+    yield from map(list, zip(*((d.origin, d.quarantined, d.supersedes) for d in drafts), strict=True))
 
 
 def _key(draft: Draft) -> tuple[str, str, str | None, bytes]:
@@ -297,7 +332,14 @@ def _key(draft: Draft) -> tuple[str, str, str | None, bytes]:
 
 
 def _details(memory: Memory) -> tuple[object, ...]:
-    return memory.kind, json.dumps(memory.metadata), memory.importance, memory.expires_at, memory.updated_at
+    return (
+        memory.kind,
+        json.dumps(memory.metadata),
+        memory.importance,
+        memory.expires_at,
+        memory.updated_at,
+        memory.quarantined,
+    )
 
 
 def _scope(reach: Reach, which: Filter) -> tuple[object, ...]:
@@ -305,10 +347,26 @@ def _scope(reach: Reach, which: Filter) -> tuple[object, ...]:
 
 
 def _narrowed(reach: Reach, which: Filter, before: int) -> tuple[statements.Narrowed, list[object]]:
-    """With the parameters of the metadata's condition; so many others come before them."""
+    """With the parameters of further conditions; so many others come before them."""
     metadata, parameters = compiled(which.metadata, before + 1)
+    more = [metadata]
+
+    def require(condition: str, parameter: object) -> None:
+        parameters.append(parameter)
+        more.append(condition.format(before + len(parameters)))
+
+    if which.origins:
+        require("i.origin = ANY(${}::text[])", list(which.origins))
+    if which.but_origins:
+        require("i.origin <> ALL(${}::text[])", list(which.but_origins))
+    if which.as_of is not None:
+        require("i.valid_from <= ${0}::timestamptz AND (i.valid_to IS NULL OR i.valid_to > ${0})", which.as_of)
+    elif not which.superseded:
+        more.append("(i.valid_to IS NULL OR i.valid_to > $5)")
+    if which.quarantined is not Quarantined.INCLUDE:
+        more.append("i.quarantined" if which.quarantined is Quarantined.ONLY else "NOT i.quarantined")
     given = (reach.user is not None, which.agent is not None, which.kind is not None)
-    return statements.Narrowed(*given, metadata), parameters
+    return statements.Narrowed(*given, " AND ".join(more)), parameters
 
 
 def _one(reach: Reach) -> bool:

@@ -88,7 +88,8 @@ async def test_a_stored_memory_comes_back_whole(store: MemoryStore) -> None:
         "session_id": "sess-1", "source_seqs": [1, 2**53], "text": "I prefer vim", "kind": "preference",
         "metadata": {"a": [1, {"b": None}], "ü": "☃", "big": 2**70}, "importance": 0.25, "valid_from": NOW,
         "valid_to": None, "expires_at": at(60), "embedding_model": NAME, "created_at": NOW, "updated_at": NOW,
-        "last_used_at": None, "use_count": 0,
+        "last_used_at": None, "use_count": 0, "origin": "user", "quarantined": False, "supersedes": None,
+        "superseded_by": None,
     }  # fmt: skip
 
 
