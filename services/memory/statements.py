@@ -124,6 +124,7 @@ WITH made AS (
 ), still AS (
     SELECT i.memory_id, i.tenant, i.user_id, made.number
     FROM made JOIN memory.item AS i ON i.memory_id = made.memory_id AND i.digest = made.digest
+    WHERE i.deleted_at IS NULL
     ORDER BY i.memory_id FOR SHARE OF i
 ), kept AS (
     INSERT INTO memory.embedding (memory_id, model, tenant, user_id, embedding)

@@ -235,7 +235,8 @@ class InMemoryStore:
         kept = 0
         for memory, vector in vectors:
             row = self._rows.get(memory.memory_id)
-            if row is not None and row.wording.vector is None and row.wording.digest == memory.digest:
+            lacks = row is not None and row.deleted_at is None and row.wording.vector is None
+            if row is not None and lacks and row.wording.digest == memory.digest:
                 embedded = row.memory.model_copy(update={"embedding_model": self._model})
                 self._rows[memory.memory_id] = replace(
                     row, memory=embedded, wording=replace(row.wording, vector=vector)
