@@ -25,7 +25,7 @@ from kit.clock import SystemClock
 from kit.identity import TENANT_WIDE, Owner, Principal
 from kit.ids import new_id
 from services.memory import statements
-from services.memory.service import MemoryService, Wanted
+from services.memory.service import Look, MemoryService, Wanted
 from services.memory.store import CANDIDATES, Draft, Wording
 from services.memory.store_pgvector import Options, PgvectorStore, _columns
 from services.memory.usage import UsageCounts
@@ -112,17 +112,19 @@ class Bench:
         return list(_columns(drafts, self.options))
 
     async def ours(self, text: str, user: str | None = None, mode: SearchMode = SearchMode.VECTOR) -> list[str]:
-        found = await self.service.search(EVERYBODY, Wanted(user_id=user), text, k=K, mode=mode, min_score=None)
+        found = await self.service.search(EVERYBODY, Wanted(user_id=user), Look(text, K, mode))
         assert not found.degraded
         return [hit.memory.memory_id for hit in found.hits]
 
     async def reference(self, text: str, user: str | None = None, exact: bool = False) -> list[str]:
-        narrowed = statements.Narrowed(user is not None, agent=False, kind=False)
-        sql = statements.search(self.options.model, self.options.dimensions, narrowed, exact, CANDIDATES[0])
+        still_true = "(i.valid_to IS NULL OR i.valid_to > $5)"
+        narrowed = statements.Narrowed(user is not None, agent=False, kind=False, more=still_true)
+        model = statements.Model(self.options.model, self.options.dimensions)
+        sql = statements.search(model, None, narrowed, exact, CANDIDATES[0])
         (vector,) = await self.embedder.embed([text], EmbedPurpose.QUERY)
         async with self.bare.transaction(readonly=True):
             await self.bare.execute(statements.SCAN_INDEX.format(ef_search=self.options.ef_search))
-            parameters = ("acme", user, None, None, datetime.now(UTC), vector, None, K, False, None)
+            parameters = ("acme", user, None, None, datetime.now(UTC), vector, None, K, False, None, None, None, 0.0)
             return [row["memory_id"] for row in await self.bare.fetch(sql, *parameters)]
 
     async def search(self, queries: int) -> None:

@@ -172,6 +172,10 @@ class MemorySearch(Request):
     """What was true then."""
     superseded: bool = False
     """Also what is no longer true."""
+    recency_half_life_days: Annotated[float, Field(gt=0, le=36_500)] | None = None
+    """After so many days without a change a memory counts half. Without it age does not count."""
+    importance_weight: Annotated[float, Field(ge=0, le=2)] = 0
+    """How much importance counts: with 1 the most important memory counts three times the least."""
     filter: JsonObject | None = None
     """A condition on the metadata: ``{"and": [{"eq": ["project", "atlas"]}, {"not": {"gt": ["cost.total", 100]}}]}``.
     Operators: eq ne gt gte lt lte in contains exists, and or not."""
@@ -180,7 +184,13 @@ class MemorySearch(Request):
 class MemoryHit(Answer):
     memory: Memory
     score: float
-    """Reciprocal rank fusion over the ranks below in hybrid mode; the part's own score otherwise. Higher is better."""
+    """`relevance`, times the terms that were asked for. Higher is better."""
+    relevance: float = 0
+    """Reciprocal rank fusion over the ranks below in hybrid mode; the ranking's own value otherwise."""
+    recency: float = 1
+    """0.5 to the power of its age over the half-life that was asked for; 1 when none was."""
+    weight: float = 1
+    """1 + importance_weight × (importance − 0.5): 1 when no weight was asked for."""
     similarity: float | None = None
     """Cosine, −1 … 1."""
     text_rank: float | None = None
@@ -194,6 +204,19 @@ class MemorySearchAnswer(Answer):
     """True when something could not be asked; a turn does not die for lack of memories."""
     degraded_reason: SearchDegraded | None = None
     trace_id: str = ""
+
+
+class SimilarPair(Answer):
+    """Two memories of one owner that say nearly the same."""
+
+    first: Memory
+    second: Memory
+    similarity: float
+
+
+class SimilarPairs(Answer):
+    pairs: list[SimilarPair]
+    """The most similar first."""
 
 
 class EmbedPurpose(StrEnum):

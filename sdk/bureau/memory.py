@@ -20,6 +20,7 @@ from bureau_contracts.memory import (
     NewMemories,
     NewMemory,
     SearchMode,
+    SimilarPairs,
     SupersedeMemory,
 )
 from bureau_contracts.sessions import Deleted
@@ -48,6 +49,13 @@ class MemoryClient:
 
     async def find(self, search: MemorySearch) -> MemorySearchAnswer:
         return await self._call(MemorySearchAnswer, "POST", "/memory/search", body=search, repeatable=True)
+
+    async def similar(
+        self, *, user_id: str | None = None, above: float | None = None, limit: int | None = None
+    ) -> SimilarPairs:
+        """Pairs of one owner's memories that say nearly the same."""
+        params = {"user_id": user_id, "above": above, "limit": limit}
+        return await self._call(SimilarPairs, "GET", "/memory/similar", params=params)
 
     async def page(
         self, *, user_id: str | None = None, kind: MemoryKind | None = None,

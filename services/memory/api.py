@@ -25,6 +25,7 @@ from bureau_contracts.memory import (
     Origin,
     Quarantined,
     SearchMode,
+    SimilarPairs,
     SupersedeMemory,
 )
 from bureau_contracts.sessions import Deleted
@@ -36,7 +37,7 @@ from kit.paging import decode_cursor, encode_cursor
 from kit.telemetry import current_trace_id
 from kit.web import PrincipalDep, router
 from services.memory import filters
-from services.memory.service import MemoryService, Wanted
+from services.memory.service import Look, MemoryService, Wanted
 from services.memory.store import Position
 
 routes = router("/memory", "memory")
@@ -91,6 +92,13 @@ class _SearchParameters(_Which):
     k: Annotated[int, Field(ge=1, le=100)] = 5
     mode: SearchMode = SearchMode.HYBRID
     min_score: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    recency_half_life_days: Annotated[float, Field(gt=0, le=36_500)] | None = None
+    importance_weight: Annotated[float, Field(ge=0, le=2)] = 0
+
+
+class _SimilarParameters(_Which):
+    above: Annotated[float, Field(gt=0, le=1)] = 0.9
+    limit: Limit = 50
 
 
 class _EraseParameters(_Parameters):
@@ -124,7 +132,7 @@ async def search(
 ) -> MemorySearchAnswer:
     """The memories that fit `q` best. Answers 200 with `degraded` and why: without results when the database
     is away, by words alone when the embedder is."""
-    return await _found(service, principal, asked.wanted(), asked.q, asked.k, asked.mode, asked.min_score)
+    return await _found(service, principal, asked.wanted(), asked)
 
 
 @routes.post("/search")
@@ -135,7 +143,15 @@ async def search_by_body(principal: PrincipalDep, service: ServiceDep, body: Mem
         body.user_id, body.agent, body.kind, condition, tuple(body.origins), tuple(body.exclude_origins),
         body.quarantined, body.as_of, body.superseded,
     )  # fmt: skip
-    return await _found(service, principal, wanted, body.q, body.k, body.mode, body.min_score)
+    return await _found(service, principal, wanted, body)
+
+
+@routes.get("/similar")
+async def similar(
+    principal: PrincipalDep, service: ServiceDep, asked: Annotated[_SimilarParameters, Query()]
+) -> SimilarPairs:
+    """Pairs of one owner's memories that say nearly the same, among its newest thousand."""
+    return SimilarPairs(pairs=await service.similar(principal, asked.wanted(), asked.above, asked.limit))
 
 
 @routes.post("/embed")
@@ -192,15 +208,12 @@ async def history(principal: PrincipalDep, service: ServiceDep, memory_id: Memor
 
 
 async def _found(
-    service: MemoryService,
-    principal: Principal,
-    wanted: Wanted,
-    q: str,
-    k: int,
-    mode: SearchMode,
-    min_score: float | None,
+    service: MemoryService, principal: Principal, wanted: Wanted, asked: _SearchParameters | MemorySearch
 ) -> MemorySearchAnswer:
-    found = await service.search(principal, wanted, q, k=k, mode=mode, min_score=min_score)
+    half_life, weight = asked.recency_half_life_days, asked.importance_weight
+    found = await service.search(
+        principal, wanted, Look(asked.q, asked.k, asked.mode, asked.min_score, half_life, weight)
+    )
     return MemorySearchAnswer(
         results=found.hits,
         degraded=found.degraded is not None,

@@ -21,6 +21,7 @@ from bureau_contracts.memory import (
     Quarantined,
     SearchDegraded,
     SearchMode,
+    SimilarPair,
     SupersedeMemory,
 )
 from kit.clock import Clock
@@ -68,6 +69,18 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """What is looked for, and how results are ordered."""
+
+    q: str
+    k: int = 5
+    mode: SearchMode = SearchMode.HYBRID
+    min_score: float | None = None
+    half_life_days: float | None = None
+    importance_weight: float = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """What services/memory/settings.py explains."""
 
@@ -108,15 +121,13 @@ class MemoryService:
         log.info("memories_stored", created=sum(each.created for each in stored), given=len(stored))
         return stored
 
-    async def search(
-        self, principal: Principal, wanted: Wanted, q: str, *, k: int, mode: SearchMode, min_score: float | None
-    ) -> Found:
+    async def search(self, principal: Principal, wanted: Wanted, look: Look) -> Found:
         """The memories that fit best; by their words alone, or none, when embedder or store cannot be asked."""
         reach, which = principal.reach(wanted.user_id), self._filter(wanted)
         began, degraded, hits = time.perf_counter(), None, list[MemoryHit]()
-        with span("memory_search", {"mode": mode, "k": k}):
-            query = await self._query(q, k, mode, min_score)
-            if query.vector is None and mode is not SearchMode.TEXT:
+        with span("memory_search", {"mode": look.mode, "k": look.k}):
+            query = await self._query(look)
+            if query.vector is None and look.mode is not SearchMode.TEXT:
                 degraded = SearchDegraded.EMBEDDER_AWAY
             try:
                 hits = await self._store.search(reach, which, query)
@@ -124,12 +135,18 @@ class MemoryService:
                 degraded = SearchDegraded.STORE_AWAY
         self._usage.note(hit.memory.memory_id for hit in hits)
         duration_ms = round((time.perf_counter() - began) * 1000, 2)
-        log.info("memory_search", results=len(hits), mode=mode, degraded=degraded, duration_ms=duration_ms)
+        log.info("memory_search", results=len(hits), mode=look.mode, degraded=degraded, duration_ms=duration_ms)
         return Found(hits, degraded)
 
     async def embed(self, texts: Sequence[str], purpose: EmbedPurpose) -> Embeddings:
         """Asks the embedder alone: works while the store is away, and keeps nothing. Raises EmbedderAway."""
         return await self._vectors.embeddings(texts, purpose)
+
+    async def similar(self, principal: Principal, wanted: Wanted, above: float, limit: int) -> list[SimilarPair]:
+        """Of one owner: the caller, or the user that a tenant-wide scope names."""
+        owner = principal.owner(wanted.user_id)
+        pairs = await self._store.similar(owner, self._filter(wanted), above, limit)
+        return [SimilarPair(first=one, second=other, similarity=similarity) for one, other, similarity in pairs]
 
     async def page(self, principal: Principal, wanted: Wanted, limit: int, after: Position | None) -> list[Memory]:
         return await self._store.page(principal.reach(wanted.user_id), self._filter(wanted), limit, after)
@@ -206,11 +223,21 @@ class MemoryService:
             wanted.quarantined, _utc(wanted.as_of), wanted.superseded,
         )  # fmt: skip
 
-    async def _query(self, q: str, k: int, mode: SearchMode, min_score: float | None) -> Query:
-        vectors = QueryVectors() if mode is SearchMode.TEXT else await self._vectors.of_query(q)
-        by_words = mode is not SearchMode.VECTOR or vectors == QueryVectors()
-        words = distinct_words(q)[:QUERY_WORDS] if by_words else ()
-        return Query(mode, vectors.present, words, k, min_score, vectors.previous)
+    async def _query(self, look: Look) -> Query:
+        vectors = QueryVectors() if look.mode is SearchMode.TEXT else await self._vectors.of_query(look.q)
+        by_words = look.mode is not SearchMode.VECTOR or vectors == QueryVectors()
+        words = distinct_words(look.q)[:QUERY_WORDS] if by_words else ()
+        half_life = None if look.half_life_days is None else timedelta(days=look.half_life_days)
+        return Query(
+            look.mode,
+            vectors.present,
+            words,
+            look.k,
+            look.min_score,
+            half_life,
+            look.importance_weight,
+            vectors.previous,
+        )
 
     async def _worded(self, texts: Sequence[str]) -> list[Wording]:
         vectors = await self._vectors.of_texts(texts)

@@ -201,7 +201,7 @@ def get(one_user: bool, lock: bool = False) -> str:
 
 
 PAGE_PARAMETERS = 8
-SEARCH_PARAMETERS = 11
+SEARCH_PARAMETERS = 13
 """So many come before those of `Narrowed.more`."""
 
 
@@ -310,7 +310,7 @@ def _near_before(model: Model, previous: Model | None, narrowed: Narrowed, exact
 @lru_cache(maxsize=500)
 def search(model: Model, previous: Model | None, narrowed: Narrowed, exact: bool, candidates: int) -> str:
     """$3 agent, $4 kind, $5 now, $6 vector, $7 words, $8 k, $9 whether to fuse, $10 least score, $11 vector by
-    the previous model.
+    the previous model, $12 half-life in seconds, $13 weight of importance.
 
     A vector or words that are NULL switch that ranking off. `exact` compares all vectors within reach (the 0 that is
     added keeps the index out of it); otherwise the model's HNSW index is scanned. The number of candidates is no
@@ -329,15 +329,48 @@ def search(model: Model, previous: Model | None, narrowed: Narrowed, exact: bool
                CASE WHEN $9::bool
                     THEN coalesce(1::float8 / ({FUSION_OFFSET} + n.place), 0)
                        + coalesce(1::float8 / ({FUSION_OFFSET} + w.place), 0)
-                    ELSE coalesce(n.similarity, w.share) END AS score
+                    ELSE coalesce(n.similarity, w.share) END AS relevance
         FROM (
             SELECT *, rank() OVER (ORDER BY similarity DESC) AS place FROM near
             UNION ALL SELECT *, rank() OVER (ORDER BY similarity DESC) FROM near_before
         ) AS n
         FULL JOIN (SELECT *, rank() OVER (ORDER BY share DESC) AS place FROM worded) AS w USING (memory_id)
     )
-    SELECT {MEMORY}, f.similarity, f.share, f.score
-    FROM fused AS f JOIN memory.item AS i USING (memory_id) LEFT JOIN memory.usage AS u USING (memory_id)
-    WHERE {_within(narrowed.user, "i")} AND ($10::float8 IS NULL OR f.score >= $10)
-    ORDER BY f.score DESC, i.created_at DESC, i.memory_id DESC LIMIT $8
+    SELECT {MEMORY}, f.similarity, f.share, f.relevance, t.recency, t.weight,
+           f.relevance * t.recency * t.weight AS score
+    FROM fused AS f JOIN memory.item AS i USING (memory_id) LEFT JOIN memory.usage AS u USING (memory_id),
+    LATERAL (SELECT
+        coalesce(0.5 ^ (greatest(0, extract(epoch FROM $5 - i.updated_at)::float8) / $12::float8), 1) AS recency,
+        1 + $13::float8 * (i.importance - 0.5) AS weight
+    ) AS t
+    WHERE {_within(narrowed.user, "i")} AND ($10::float8 IS NULL OR f.relevance * t.recency * t.weight >= $10)
+    ORDER BY score DESC, i.created_at DESC, i.memory_id DESC LIMIT $8
     """  # noqa: S608 - made of constants; the model's name is checked by the store
+
+
+SIMILAR_PARAMETERS = 7
+
+
+@lru_cache(maxsize=200)
+def similar(model: Model, narrowed: Narrowed, paired: int) -> str:
+    """$3 agent, $4 kind, $5 now, $6 least similarity, $7 limit."""
+    size = model.dimensions
+    return f"""
+    WITH paired AS MATERIALIZED (
+        SELECT i.memory_id, i.agent, e.embedding::halfvec({size}) AS vector
+        FROM memory.item AS i JOIN memory.embedding AS e USING (memory_id)
+        WHERE {_within(True, "i")} AND {_within(True, "e")} AND e.model = '{model.name}' AND {narrowed.sql}
+        ORDER BY i.created_at DESC, i.memory_id DESC LIMIT {paired}
+    )
+    SELECT one.memory_id AS first, other.memory_id AS second, 1 - (one.vector <=> other.vector) AS similarity
+    FROM paired AS one JOIN paired AS other
+      ON one.memory_id < other.memory_id AND one.agent IS NOT DISTINCT FROM other.agent
+    WHERE 1 - (one.vector <=> other.vector) >= $6::float8
+    ORDER BY similarity DESC, one.memory_id, other.memory_id LIMIT $7
+    """  # noqa: S608 - made of constants; the model's name is checked by the store
+
+
+BY_IDS = f"""
+    SELECT {MEMORY} FROM memory.item AS i LEFT JOIN memory.usage AS u USING (memory_id)
+    WHERE i.tenant = $1 AND i.user_id = $2 AND i.memory_id = ANY($3::text[])
+    """  # noqa: S608 - made of constants

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from bureau_contracts.memory import (
@@ -24,6 +24,8 @@ from services.memory.filters import Condition
 FUSION_OFFSET = 60
 """The k of reciprocal rank fusion: a place n is worth 1 / (k + n). https://doi.org/10.1145/1571941.1572114"""
 VERSIONS_SHOWN = 200
+PAIRED = 1000
+"""Memories that are compared with each other: half a million pairs."""
 NO_MODEL = ""
 """The embedding model of a memory that has no vector yet: it is found by its words."""
 CANDIDATES = (50, 200)
@@ -133,6 +135,8 @@ class Query:
     words: tuple[str, ...]
     k: int
     min_score: float | None = None
+    half_life: timedelta | None = None
+    importance_weight: float = 0
     previous_vector: list[float] | None = None
     """By the embedder that was used before: finds what has no vector of the present one yet."""
 
@@ -183,8 +187,9 @@ class MemoryStore(Protocol):
     - One owner (tenant, user, agent) has a text once, however many store it at the same time.
     - A change keeps what was before it; purging and erasing leave nothing, of former versions either.
     - An expired or deleted memory is in no answer and stands in nobody's way.
-    - A search's order: the text ranking counts which share of the query's words a memory has, newer first among
-      equals; the vector ranking is by cosine; a hybrid search adds 1 / (FUSION_OFFSET + place) over both.
+    - A search's order, before recency and importance are counted in: the text ranking counts which share of the query's
+      words a memory has, newer first among equals; the vector ranking is by cosine; a hybrid search adds
+      1 / (FUSION_OFFSET + place) over both.
     - Every call raises StoreAway, soon, when the store cannot be reached, and works again once it can.
     """
 
@@ -225,6 +230,11 @@ class MemoryStore(Protocol):
 
     async def search(self, reach: Reach, which: Filter, query: Query) -> list[MemoryHit]:
         """At most `query.k`, best first. Gives up sooner than other calls: a turn waits for it."""
+
+    async def similar(
+        self, owner: Owner, which: Filter, above: float, limit: int
+    ) -> list[tuple[Memory, Memory, float]]:
+        """Pairs of this owner's newest PAIRED memories whose vectors have at least this cosine, the closest first."""
 
     async def note_used(self, counts: Mapping[str, int], at: datetime) -> None:
         """Adds to use counts. What is no longer there is passed over."""

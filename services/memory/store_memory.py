@@ -4,7 +4,8 @@ import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import combinations
 from operator import mul
 
 from bureau_contracts.memory import Memory, MemoryHit, MemoryStored, MemoryVersion, Quarantined, SearchMode
@@ -13,6 +14,7 @@ from services.memory.filters import matches
 from services.memory.store import (
     FUSION_OFFSET,
     NO_MODEL,
+    PAIRED,
     VERSIONS_SHOWN,
     Change,
     Draft,
@@ -193,18 +195,38 @@ class InMemoryStore:
             similarity, share = near.get(memory_id), worded.get(memory_id)
             parts = {"vector": similarity, "text": share}
             if query.mode is SearchMode.HYBRID:
-                score = _worth(near, similarity) + _worth(worded, share)
+                relevance = _worth(near, similarity) + _worth(worded, share)
             else:
-                score = max(value for value in parts.values() if value is not None)
+                relevance = max(value for value in parts.values() if value is not None)
+            memory = rows[memory_id].memory
+            recency, weight = (
+                _recency(memory, which.now, query),
+                1 + query.importance_weight * (memory.importance - 0.5),
+            )
+            score = relevance * recency * weight
             if query.min_score is None or score >= query.min_score:
                 hits.append(
                     MemoryHit(
-                        memory=rows[memory_id].memory, score=score, similarity=similarity, text_rank=share,
+                        memory=memory, score=score, relevance=relevance, recency=recency, weight=weight,
+                        similarity=similarity, text_rank=share,
                         matched=[name for name, value in parts.items() if value is not None],
                     )
                 )  # fmt: skip
         hits.sort(key=lambda hit: (hit.score, hit.memory.created_at, hit.memory.memory_id), reverse=True)
         return hits[: query.k]
+
+    async def similar(
+        self, owner: Owner, which: Filter, above: float, limit: int
+    ) -> list[tuple[Memory, Memory, float]]:
+        newest = self._meant(Reach(owner.tenant, owner.user), which)[:PAIRED]
+        rows = sorted((row for row in newest if row.wording.vector is not None), key=lambda row: row.memory.memory_id)
+        pairs = [
+            (one.memory, other.memory, similarity)
+            for one, other in combinations(rows, 2)
+            if one.memory.agent == other.memory.agent
+            and (similarity := _cosine(one.wording.vector or [], other.wording.vector or [])) >= above
+        ]
+        return sorted(pairs, key=lambda pair: -pair[2])[:limit]
 
     async def note_used(self, counts: Mapping[str, int], at: datetime) -> None:
         self._check()
@@ -308,9 +330,19 @@ def _similarity_to(query: Query) -> Callable[[_Row], float | None]:
 
     def similarity(row: _Row) -> float | None:
         own = row.wording.vector
-        return None if vector is None or own is None else math.fsum(map(mul, vector, own))
+        return None if vector is None or own is None else _cosine(vector, own)
 
     return similarity
+
+
+def _cosine(one: Sequence[float], other: Sequence[float]) -> float:
+    return math.fsum(map(mul, one, other))
+
+
+def _recency(memory: Memory, now: datetime, query: Query) -> float:
+    if query.half_life is None:
+        return 1.0
+    return float(0.5 ** (max(timedelta(), now - memory.updated_at) / query.half_life))
 
 
 def _share_of(query: Query) -> Callable[[_Row], float | None]:

@@ -19,6 +19,7 @@ from services.memory import statements
 from services.memory.database import Connection, Database, Pool
 from services.memory.filters_sql import compiled
 from services.memory.store import (
+    PAIRED,
     VERSIONS_SHOWN,
     Change,
     Draft,
@@ -220,7 +221,8 @@ class PgvectorStore:
         narrowed, wanted = _narrowed(reach, which, statements.SEARCH_PARAMETERS)
         parameters = (
             *_scope(reach, which), query.vector, _any_of(query.words), query.k,
-            query.mode is SearchMode.HYBRID, query.min_score, query.previous_vector, *wanted,
+            query.mode is SearchMode.HYBRID, query.min_score, query.previous_vector,
+            query.half_life and query.half_life.total_seconds(), query.importance_weight, *wanted,
         )  # fmt: skip
         async with self._database.connection(options.search_timeout_seconds) as connection:
             limit = options.exact_rows + 1
@@ -236,6 +238,23 @@ class PgvectorStore:
                     await connection.execute(statements.SCAN_INDEX.format(ef_search=options.ef_search))
                     rows = await connection.fetch(statement, *parameters)
         return [_hit(row) for row in rows]
+
+    async def similar(
+        self, owner: Owner, which: Filter, above: float, limit: int
+    ) -> list[tuple[Memory, Memory, float]]:
+        reach = Reach(owner.tenant, owner.user)
+        narrowed, wanted = _narrowed(reach, which, statements.SIMILAR_PARAMETERS)
+        statement = statements.similar(self._model, narrowed, PAIRED)
+        async with self._connection() as connection:
+            pairs = await connection.fetch(statement, *_scope(reach, which), above, limit, *wanted)
+            ids = list({row[name] for row in pairs for name in ("first", "second")})
+            rows = await connection.fetch(statements.BY_IDS, owner.tenant, owner.user, ids)
+        memories = {row["memory_id"]: _memory(row) for row in rows}
+        return [
+            (memories[row["first"]], memories[row["second"]], row["similarity"])
+            for row in pairs
+            if row["first"] in memories and row["second"] in memories
+        ]
 
     async def note_used(self, counts: Mapping[str, int], at: datetime) -> None:
         async with self._connection() as connection:
@@ -388,6 +407,9 @@ def _hit(row: Mapping[str, Any]) -> MemoryHit:
     return MemoryHit(
         memory=_memory(row),
         score=row["score"],
+        relevance=row["relevance"],
+        recency=row["recency"],
+        weight=row["weight"],
         similarity=similarity,
         text_rank=share,
         matched=[name for name, value in (("vector", similarity), ("text", share)) if value is not None],
