@@ -7,7 +7,7 @@ from bureau_contracts.memory import MemoryPatch, NewMemory, SearchMode
 from kit.errors import Forbidden
 from kit.identity import TENANT_WIDE, Principal
 from services.memory.embedder_hashed import NAME, HashedEmbedder
-from services.memory.service import QUERY_WORDS, MemoryService, Wanted
+from services.memory.service import QUERY_WORDS, Look, MemoryService, Wanted
 from services.memory.store_memory import InMemoryStore
 from services.memory.usage import UsageCounts
 from services.memory.vectors import Vectors
@@ -29,7 +29,7 @@ def service(store: InMemoryStore) -> MemoryService:
 
 
 async def search(service: MemoryService, q: str, mode: SearchMode = SearchMode.HYBRID) -> list[str]:
-    found = await service.search(ALICE, Wanted(), q, k=5, mode=mode, min_score=None)
+    found = await service.search(ALICE, Wanted(), Look(q, mode=mode))
     return [hit.memory.text for hit in found.hits]
 
 
