@@ -150,6 +150,33 @@ class MemoryVersion(Answer):
     replaced_at: Timestamp
 
 
+class ExportedMemory(Answer):
+    memory: Memory
+    versions: list[MemoryVersion] = Field(default_factory=list, max_length=200)
+    """The newest first."""
+
+
+class ExportPage(Answer):
+    memories: list[ExportedMemory]
+    next_after: str | None = None
+
+
+class ImportMemories(Request):
+    """POST /memory/import."""
+
+    memories: list[ExportedMemory] = Field(min_length=1, max_length=200)
+
+
+class MemoryImported(Answer):
+    memory_id: str
+    created: bool
+    """False when its ID or its text was there already; it is left as it is."""
+
+
+class MemoriesImported(Answer):
+    memories: list[MemoryImported]
+
+
 class MemoryHistory(Answer):
     versions: list[MemoryVersion]
 

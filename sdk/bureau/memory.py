@@ -7,7 +7,11 @@ from bureau_contracts.memory import (
     Embeddings,
     EmbedPurpose,
     EmbedTexts,
+    ExportedMemory,
+    ExportPage,
+    ImportMemories,
     MemoriesErased,
+    MemoriesImported,
     MemoriesStored,
     Memory,
     MemoryHistory,
@@ -88,6 +92,18 @@ class MemoryClient:
     async def erase(self, user_id: str) -> MemoriesErased:
         """Deletes everything that is known of one person."""
         return await self._call(MemoriesErased, "DELETE", "/memory", params={"user_id": user_id})
+
+    async def export(
+        self, *, user_id: str | None = None, after: str | None = None, limit: int | None = None
+    ) -> ExportPage:
+        """A page of memories with their versions, by ID; go on after `next_after`."""
+        params = {"user_id": user_id, "after": after, "limit": limit}
+        return await self._call(ExportPage, "GET", "/memory/export", params=params)
+
+    async def import_all(self, memories: Sequence[ExportedMemory]) -> MemoriesImported:
+        """200 at most. Safe to repeat."""
+        body = ImportMemories(memories=list(memories))
+        return await self._call(MemoriesImported, "POST", "/memory/import", body=body, repeatable=True)
 
     async def embed(self, texts: Sequence[str], *, purpose: EmbedPurpose = EmbedPurpose.DOCUMENT) -> Embeddings:
         """Vectors of the texts, 128 at most, in order; nothing of them is kept."""

@@ -18,7 +18,7 @@ from kit.outside_api import OutsideApi
 from kit.settings import SettingsError
 from kit.tasks import background, every
 from kit.web import build_app
-from services.memory import api
+from services.memory import api, api_transfer
 from services.memory.embedder import Embedder
 from services.memory.embedder_hashed import HashedEmbedder
 from services.memory.embedder_remote import Provider, Remote, RemoteEmbedder
@@ -29,6 +29,7 @@ from services.memory.settings import Settings
 from services.memory.statements import Model
 from services.memory.store import MemoryStore, Upkeep
 from services.memory.store_pgvector import Options, PgvectorStore
+from services.memory.transfer import Transfer
 from services.memory.upkeep import VectorUpkeep
 from services.memory.usage import UsageCounts
 from services.memory.vectors import Vectors
@@ -73,6 +74,7 @@ def create_app(settings: Settings, adapters: Adapters | None = None) -> FastAPI:
         usage = UsageCounts(store, clock)
         vectors = Vectors(embedder, previous, lambda: upkeep.done)
         app.state.memory = MemoryService(store, vectors, usage, clock, _rules(settings))
+        app.state.transfer = Transfer(store, vectors, clock)
         log.info("embedder_chosen", embedder=embedder.name, strength=embedder.strength)
         async with opened as stack:
             stack.push_async_callback(store.close)
@@ -90,7 +92,7 @@ def create_app(settings: Settings, adapters: Adapters | None = None) -> FastAPI:
     return build_app(
         service="memory",
         settings=settings,
-        routers=[api.routes],
+        routers=[api_transfer.routes, api.routes],
         lifespan=life,
         # Not required: searches are answered, as degraded, while Postgres is away.
         checks={"postgres": Check(store.ping, required=False), "vectors": Check(upkeep.ping, required=False)},

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from bureau_contracts.memory import (
+    ExportedMemory,
     Memory,
     MemoryHit,
     MemoryKind,
@@ -148,6 +149,15 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
+class Imported:
+    """A memory as it was elsewhere."""
+
+    memory: Memory
+    wording: Wording
+    versions: Sequence[MemoryVersion]
+
+
+@dataclass(frozen=True, slots=True)
 class Unembedded:
     """A memory that has no vector of the store's model."""
 
@@ -235,6 +245,15 @@ class MemoryStore(Protocol):
         self, owner: Owner, which: Filter, above: float, limit: int
     ) -> list[tuple[Memory, Memory, float]]:
         """Pairs of this owner's newest PAIRED memories whose vectors have at least this cosine, the closest first."""
+
+    async def export(self, reach: Reach, now: datetime, after: str, limit: int) -> list[ExportedMemory]:
+        """By ID, from behind `after`, with former versions; superseded ones too."""
+
+    async def import_all(self, imports: Sequence[Imported], now: datetime) -> list[bool]:
+        """Whether each was stored: not when its ID, or its text with this owner, is there. All that can be, or none.
+
+        What has expired or was deleted stands in nobody's way.
+        """
 
     async def note_used(self, counts: Mapping[str, int], at: datetime) -> None:
         """Adds to use counts. What is no longer there is passed over."""

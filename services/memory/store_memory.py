@@ -8,7 +8,15 @@ from datetime import datetime, timedelta
 from itertools import combinations
 from operator import mul
 
-from bureau_contracts.memory import Memory, MemoryHit, MemoryStored, MemoryVersion, Quarantined, SearchMode
+from bureau_contracts.memory import (
+    ExportedMemory,
+    Memory,
+    MemoryHit,
+    MemoryStored,
+    MemoryVersion,
+    Quarantined,
+    SearchMode,
+)
 from kit.identity import Owner, Reach
 from services.memory.filters import matches
 from services.memory.store import (
@@ -19,6 +27,7 @@ from services.memory.store import (
     Change,
     Draft,
     Filter,
+    Imported,
     Position,
     Query,
     SameText,
@@ -227,6 +236,33 @@ class InMemoryStore:
             and (similarity := _cosine(one.wording.vector or [], other.wording.vector or [])) >= above
         ]
         return sorted(pairs, key=lambda pair: -pair[2])[:limit]
+
+    async def export(self, reach: Reach, now: datetime, after: str, limit: int) -> list[ExportedMemory]:
+        self._check()
+        rows = [row for row in self._rows.values() if row.is_within(reach) and row.lives(now)]
+        rows = sorted((row for row in rows if row.memory.memory_id > after), key=lambda row: row.memory.memory_id)
+        return [
+            ExportedMemory(memory=row.memory, versions=row.versions[: -VERSIONS_SHOWN - 1 : -1]) for row in rows[:limit]
+        ]
+
+    async def import_all(self, imports: Sequence[Imported], now: datetime) -> list[bool]:
+        self._check()
+        return [self._import(each, now) for each in imports]
+
+    def _import(self, imported: Imported, now: datetime) -> bool:
+        memory, wording = imported.memory, imported.wording
+        if memory.superseded_by:
+            wording = replace(wording, digest=wording.digest + memory.memory_id.encode())
+        model = NO_MODEL if wording.vector is None else self._model
+        row = _Row(memory.model_copy(update={"embedding_model": model}), wording, list(reversed(imported.versions)))
+        same_id = self._rows.get(memory.memory_id)
+        owner = (memory.tenant, memory.user_id)
+        if same_id is not None and (same_id.lives(now) or (same_id.memory.tenant, same_id.memory.user_id) != owner):
+            return False
+        if self._same_text(row, now) is not None:
+            return False
+        self._rows[memory.memory_id] = row
+        return True
 
     async def note_used(self, counts: Mapping[str, int], at: datetime) -> None:
         self._check()

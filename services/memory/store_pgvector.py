@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -12,18 +13,28 @@ from typing import Any
 
 import asyncpg
 
-from bureau_contracts.memory import Memory, MemoryHit, MemoryStored, MemoryVersion, Quarantined, SearchMode
+from bureau_contracts.memory import (
+    ExportedMemory,
+    Memory,
+    MemoryHit,
+    MemoryStored,
+    MemoryVersion,
+    Quarantined,
+    SearchMode,
+)
 from kit.identity import Owner, Reach
 from kit.postgres import migrate, open_pool
 from services.memory import statements
 from services.memory.database import Connection, Database, Pool
 from services.memory.filters_sql import compiled
 from services.memory.store import (
+    NO_MODEL,
     PAIRED,
     VERSIONS_SHOWN,
     Change,
     Draft,
     Filter,
+    Imported,
     Position,
     Query,
     SameText,
@@ -175,7 +186,7 @@ class PgvectorStore:
             if await connection.fetchrow(statements.get(one), reach.tenant, reach.user, memory_id, now) is None:
                 return None
             rows = await connection.fetch(statements.history(one), reach.tenant, reach.user, memory_id, VERSIONS_SHOWN)
-        return [MemoryVersion.model_validate({**row, "metadata": json.loads(row["metadata"])}) for row in rows]
+        return [_version(row) for row in rows]
 
     async def supersede(self, reach: Reach, memory_id: str, successor: Successor, now: datetime) -> Memory | None:
         async with self._connection() as connection, connection.transaction():
@@ -255,6 +266,52 @@ class PgvectorStore:
             for row in pairs
             if row["first"] in memories and row["second"] in memories
         ]
+
+    async def export(self, reach: Reach, now: datetime, after: str, limit: int) -> list[ExportedMemory]:
+        async with self._connection() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+            statement = statements.export(_one(reach))
+            rows = await connection.fetch(statement, reach.tenant, reach.user, now, after, limit)
+            ids = [row["memory_id"] for row in rows]
+            versions = defaultdict[str, list[MemoryVersion]](list)
+            for row in await connection.fetch(statements.VERSIONS_OF, ids, VERSIONS_SHOWN):
+                versions[row["memory_id"]].append(_version(row))
+        return [ExportedMemory(memory=_memory(row), versions=versions[row["memory_id"]]) for row in rows]
+
+    async def import_all(self, imports: Sequence[Imported], now: datetime) -> list[bool]:
+        async with self._connection() as connection, connection.transaction():
+            return [await self._import(connection, each, now) for each in imports]
+
+    async def _import(self, connection: Connection, imported: Imported, now: datetime) -> bool:
+        memory, wording = imported.memory, imported.wording
+        retired = memory.memory_id.encode() if memory.superseded_by else b""
+        key = (memory.tenant, memory.user_id, memory.memory_id)
+        await connection.execute(statements.DELETE_GONE, *key, memory.agent, wording.digest, now)
+        stored = await connection.fetchval(
+            statements.IMPORT, memory.memory_id, memory.tenant, memory.user_id, memory.agent, memory.session_id,
+            memory.source_seqs, memory.text, wording.digest + retired, " ".join(wording.words), memory.kind,
+            json.dumps(memory.metadata), memory.importance, memory.valid_from, memory.valid_to, memory.supersedes,
+            memory.superseded_by, memory.origin, memory.quarantined, memory.expires_at, memory.created_at,
+            memory.updated_at, NO_MODEL if wording.vector is None else self._options.model,
+        )  # fmt: skip
+        if not stored:
+            return False
+        if wording.vector is not None:
+            await connection.execute(statements.ADD_VECTOR, *key, self._options.model, wording.vector)
+        versions = [
+            (
+                memory.memory_id,
+                number,
+                v.text,
+                v.kind,
+                json.dumps(v.metadata),
+                v.importance,
+                v.quarantined,
+                v.replaced_at,
+            )
+            for number, v in enumerate(reversed(imported.versions), start=1)
+        ]  # fmt: skip
+        await connection.executemany(statements.IMPORT_VERSION, versions)
+        return True
 
     async def note_used(self, counts: Mapping[str, int], at: datetime) -> None:
         async with self._connection() as connection:
@@ -400,6 +457,10 @@ def _any_of(words: Sequence[str]) -> str | None:
 
 def _memory(row: Mapping[str, Any]) -> Memory:
     return Memory.model_validate({**row, "metadata": json.loads(row["metadata"])})
+
+
+def _version(row: Mapping[str, Any]) -> MemoryVersion:
+    return MemoryVersion.model_validate({**row, "metadata": json.loads(row["metadata"])})
 
 
 def _hit(row: Mapping[str, Any]) -> MemoryHit:

@@ -1,11 +1,14 @@
 """`bureau memory`: what agents know of people."""
 
+from itertools import islice
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from bureau.cli.terminal import ago, console, run, short, show, table
-from bureau_contracts.memory import MemoryKind, NewMemory, SearchDegraded, SupersedeMemory
+from bureau.client import Bureau
+from bureau_contracts.memory import ExportedMemory, MemoryKind, NewMemory, SearchDegraded, SupersedeMemory
 
 commands = typer.Typer(help="What agents know of people.", no_args_is_help=True)
 
@@ -14,6 +17,7 @@ MemoryId = Annotated[str, typer.Argument(help="The memory's id (mem-…).")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 
 
+IMPORTED_AT_ONCE = 100
 _AWAY = {
     SearchDegraded.STORE_AWAY: "the memory store is away: nothing could be searched",
     SearchDegraded.EMBEDDER_AWAY: "the embedder is away: searched by words alone",
@@ -68,6 +72,41 @@ def delete(
     """Forget one memory; it can be restored for some days."""
     run(lambda bureau: bureau.memory.delete(memory_id, purge=purge))
     console.print(f"{memory_id} is {'erased' if purge else 'deleted'}")
+
+
+@commands.command("export")
+def export_memories(
+    path: Annotated[Path, typer.Argument(help="The file to write, one memory per line.")], user: User = None
+) -> None:
+    """Write memories with their histories into a file."""
+
+    async def write(bureau: Bureau) -> int:
+        count, after = 0, None
+        with path.open("x", encoding="utf-8") as file:
+            while True:
+                page = await bureau.memory.export(user_id=user, after=after)
+                file.writelines(f"{each.model_dump_json()}\n" for each in page.memories)
+                count, after = count + len(page.memories), page.next_after
+                if after is None:
+                    return count
+
+    console.print(f"{run(write)} memories written to {path}")
+
+
+@commands.command("import")
+def import_memories(path: Annotated[Path, typer.Argument(help="A file that `export` wrote.", exists=True)]) -> None:
+    """Store the memories of a file; what is there already stays as it is."""
+
+    async def read(bureau: Bureau) -> tuple[int, int]:
+        given = created = 0
+        with path.open(encoding="utf-8") as file:
+            while batch := [ExportedMemory.model_validate_json(line) for line in islice(file, IMPORTED_AT_ONCE)]:
+                answer = await bureau.memory.import_all(batch)
+                given, created = given + len(batch), created + sum(each.created for each in answer.memories)
+        return given, created
+
+    given, created = run(read)
+    console.print(f"{created} of {given} memories stored; the others were there")
 
 
 @commands.command()
