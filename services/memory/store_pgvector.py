@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
 
@@ -46,12 +46,16 @@ from services.memory.store import (
     changed,
 )
 
+Rows: TypeAlias = Sequence[Mapping[str, Any]]
+
 MIGRATIONS = Path(__file__).parent / "migrations"
 _MODEL_NAME = re.compile(r"^[a-z0-9][a-z0-9._-]{0,49}$")
 _NO_PGVECTOR = (asyncpg.FeatureNotSupportedError, asyncpg.UndefinedFileError, asyncpg.InsufficientPrivilegeError)
 _BEGINNING = Position(datetime.max.replace(tzinfo=UTC), "~")
 UPKEEP_SECONDS = 120.0
 """How long a batch of texts may be with an embedder that takes its time."""
+COPIED_FROM = 50
+"""Memories of one call that are copied into Postgres; fewer are parameters of one statement, which is quicker then."""
 _ATTEMPTS = 3
 """How often a text that somebody stores or deletes at the same moment is tried before the caller is asked to."""
 
@@ -110,11 +114,22 @@ class PgvectorStore:
             missing = [draft for draft in drafts if draft.memory_id not in placed]
             if not missing:
                 return [placed[draft.memory_id] for draft in drafts]
-            for row in await connection.fetch(statements.ADD, *_columns(missing, self._options)):
+            for row in await self._insert(connection, missing):
                 placed[row["memory_id"]] = MemoryStored(memory_id=row["memory_id"], created=True)
             rest = [draft for draft in missing if draft.memory_id not in placed]
             placed |= await self._stored_before(connection, rest)
         raise StoreAway("the same text is being stored and deleted again and again")
+
+    async def _insert(self, connection: Connection, drafts: Sequence[Draft]) -> Rows:
+        """The IDs of those that were not there; the rest is passed over."""
+        if len(drafts) < COPIED_FROM:
+            rows: Rows = await connection.fetch(statements.ADD, *_columns(drafts, self._options))
+            return rows
+        await connection.execute(statements.STAGE)
+        await connection.execute(statements.CLEAR_STAGE)
+        await connection.copy_records_to_table("staged", records=map(_staged, drafts))
+        rows = await connection.fetch(statements.ADD_STAGED, self._options.model)
+        return rows
 
     async def _stored_before(self, connection: Connection, drafts: Sequence[Draft]) -> dict[str, MemoryStored]:
         """Which drafts their owners have already. Expired ones are deleted, so that the text can be stored again."""
@@ -401,6 +416,16 @@ def _columns(drafts: Sequence[Draft], options: Options) -> Iterable[object]:
     yield [number for vector in vectors for number in vector] if len(vectors) == len(drafts) else None
     yield options.dimensions
     yield from map(list, zip(*((d.origin, d.quarantined, d.supersedes) for d in drafts), strict=True))
+
+
+def _staged(draft: Draft) -> tuple[object, ...]:
+    """A row of statements.STAGE."""
+    return (
+        draft.memory_id, draft.owner.tenant, draft.owner.user, draft.agent, draft.session_id, list(draft.source_seqs),
+        draft.wording.text, draft.wording.digest, " ".join(draft.wording.words), draft.kind.value,
+        json.dumps(draft.metadata), draft.importance, draft.expires_at, draft.created_at, draft.origin.value,
+        draft.quarantined, draft.supersedes, draft.wording.vector,
+    )  # fmt: skip
 
 
 def _key(draft: Draft) -> tuple[str, str, str | None, bytes]:

@@ -149,6 +149,30 @@ async def test_a_batch_answers_for_each_text_in_order(store: MemoryStore) -> Non
     assert [each.created for each in stored] == [True, False, True, False]
 
 
+async def test_a_large_batch_is_stored_as_a_small_one_is(store: MemoryStore) -> None:
+    (known,) = await keep(store, "text 7")
+    drafts = [
+        draft(
+            f"text {number % 100}", agent=None if number % 2 else "tickets", source_seqs=[number, 2**53],
+            metadata={"n": [number, None, "ü"]}, importance=number / 200, expires_at=at(60),
+        )
+        for number in range(200)
+    ]  # fmt: skip
+    drafts.append(draft("TEXT 7"))
+    stored = await store.add(drafts)
+    assert sum(each.created for each in stored) == 99, "a hundred texts, of which one was there; the rest are doubles"
+    assert stored[-1].memory_id == stored[7].memory_id == known
+    whole = await store.get(ALICES, stored[12].memory_id, NOW)
+    assert whole is not None
+    assert (whole.text, whole.agent, whole.source_seqs, whole.metadata) == (
+        "text 12", "tickets", [12, 2**53], {"n": [12, None, "ü"]},
+    )  # fmt: skip
+    assert (await found(store, "text 98", mode=SearchMode.VECTOR))[0] == "text 98"
+    again = await store.add([replace(each, memory_id=new_id("mem")) for each in drafts])
+    assert [each.memory_id for each in again] == [each.memory_id for each in stored]
+    assert not any(each.created for each in again)
+
+
 async def test_a_text_that_many_store_at_once_is_stored_once(store: MemoryStore) -> None:
     answers = await asyncio.gather(*(store.add([draft("race", BOB), draft(f"own {n}")]) for n in range(12)))
     assert sum(answer[0].created for answer in answers) == 1
