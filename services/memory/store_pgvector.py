@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import asyncpg
 
@@ -45,8 +45,6 @@ from services.memory.store import (
     Wording,
     changed,
 )
-
-Rows: TypeAlias = Sequence[Mapping[str, Any]]
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _MODEL_NAME = re.compile(r"^[a-z0-9][a-z0-9._-]{0,49}$")
@@ -120,16 +118,14 @@ class PgvectorStore:
             placed |= await self._stored_before(connection, rest)
         raise StoreAway("the same text is being stored and deleted again and again")
 
-    async def _insert(self, connection: Connection, drafts: Sequence[Draft]) -> Rows:
+    async def _insert(self, connection: Connection, drafts: Sequence[Draft]) -> list[Mapping[str, Any]]:
         """The IDs of those that were not there; the rest is passed over."""
         if len(drafts) < COPIED_FROM:
-            rows: Rows = await connection.fetch(statements.ADD, *_columns(drafts, self._options))
-            return rows
+            return list(await connection.fetch(statements.ADD, *_columns(drafts, self._options)))
         await connection.execute(statements.STAGE)
         await connection.execute(statements.CLEAR_STAGE)
         await connection.copy_records_to_table("staged", records=map(_staged, drafts))
-        rows = await connection.fetch(statements.ADD_STAGED, self._options.model)
-        return rows
+        return list(await connection.fetch(statements.ADD_STAGED, self._options.model))
 
     async def _stored_before(self, connection: Connection, drafts: Sequence[Draft]) -> dict[str, MemoryStored]:
         """Which drafts their owners have already. Expired ones are deleted, so that the text can be stored again."""
