@@ -19,16 +19,17 @@ from pathlib import Path
 import asyncpg
 import structlog
 
-from bureau_contracts.memory import NewMemory, SearchMode
+from bureau_contracts.memory import EmbedPurpose, NewMemory, SearchMode
 from deploy.local.postgres import EmbeddedPostgres
 from kit.clock import SystemClock
 from kit.identity import TENANT_WIDE, Owner, Principal
 from kit.ids import new_id
 from services.memory import statements
-from services.memory.service import MemoryService, Wanted
+from services.memory.service import Look, MemoryService, Wanted
 from services.memory.store import CANDIDATES, Draft, Wording
 from services.memory.store_pgvector import Options, PgvectorStore, _columns
 from services.memory.usage import UsageCounts
+from services.memory.vectors import Vectors
 from services.memory.wording import digest, distinct_words
 
 EVERYBODY = Principal("acme", "operator", scopes=frozenset({TENANT_WIDE}))
@@ -60,7 +61,7 @@ class ClusteredEmbedder:
     def forget(self) -> None:
         self._made.clear()
 
-    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+    async def embed(self, texts: Sequence[str], purpose: EmbedPurpose) -> list[list[float]]:
         return [self._made[text] for text in texts]
 
     def _unit(self, vector: list[float]) -> list[float]:
@@ -111,17 +112,19 @@ class Bench:
         return list(_columns(drafts, self.options))
 
     async def ours(self, text: str, user: str | None = None, mode: SearchMode = SearchMode.VECTOR) -> list[str]:
-        found = await self.service.search(EVERYBODY, Wanted(user_id=user), text, k=K, mode=mode, min_score=None)
+        found = await self.service.search(EVERYBODY, Wanted(user_id=user), Look(text, K, mode))
         assert not found.degraded
         return [hit.memory.memory_id for hit in found.hits]
 
     async def reference(self, text: str, user: str | None = None, exact: bool = False) -> list[str]:
-        narrowed = statements.Narrowed(user is not None, agent=False, kind=False)
-        sql = statements.search(self.options.model, self.options.dimensions, narrowed, exact, CANDIDATES[0])
-        (vector,) = await self.embedder.embed([text])
+        still_true = "(i.valid_to IS NULL OR i.valid_to > $5)"
+        narrowed = statements.Narrowed(user is not None, agent=False, kind=False, more=still_true)
+        model = statements.Model(self.options.model, self.options.dimensions)
+        sql = statements.search(model, None, narrowed, exact, CANDIDATES[0])
+        (vector,) = await self.embedder.embed([text], EmbedPurpose.QUERY)
         async with self.bare.transaction(readonly=True):
             await self.bare.execute(statements.SCAN_INDEX.format(ef_search=self.options.ef_search))
-            parameters = ("acme", user, None, None, datetime.now(UTC), vector, None, K, False, None)
+            parameters = ("acme", user, None, None, datetime.now(UTC), vector, None, K, False, None, None, None, 0.0)
             return [row["memory_id"] for row in await self.bare.fetch(sql, *parameters)]
 
     async def search(self, queries: int) -> None:
@@ -169,7 +172,8 @@ async def run(folder: Path, rows: int, queries: int) -> None:
         await store.prepare()
         clock = SystemClock()
         bare = await asyncpg.connect(server.url)
-        bench = Bench(MemoryService(store, embedder, UsageCounts(store, clock), clock), options, embedder, bare)
+        service = MemoryService(store, Vectors(embedder), UsageCounts(store, clock), clock)
+        bench = Bench(service, options, embedder, bare)
         await bench.fill(rows)
         await bench.search(queries)
         sizes = await bare.fetchrow(

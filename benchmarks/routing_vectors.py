@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import numpy as np
 
+from bureau_contracts.memory import EmbedPurpose
 from kit.settings import SettingsError
 from services.memory.embedder import Embedder
 from services.memory.embedder_hashed import HashedEmbedder
@@ -30,7 +31,7 @@ class Embedded:
         new = [text for text in dict.fromkeys(texts) if text not in self._known]
         for start in range(0, len(new), BATCH):
             batch = new[start : start + BATCH]
-            found = np.array(asyncio.run(self._embedder.embed(batch)), dtype=np.float32)
+            found = np.array(asyncio.run(self._embedder.embed(batch, EmbedPurpose.DOCUMENT)), dtype=np.float32)
             self._known |= zip(batch, found, strict=True)
 
     def vector(self, text: str) -> Floats:
@@ -40,7 +41,7 @@ class Embedded:
 
     def make(self, text: str) -> None:
         """Embeds, known or not: for measuring."""
-        asyncio.run(self._embedder.embed([text]))
+        asyncio.run(self._embedder.embed([text], EmbedPurpose.QUERY))
 
     def vectors(self, cards: Sequence[Card]) -> Vectors:
         self.learn(text for card in cards for text in texts_of(card))

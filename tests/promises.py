@@ -104,6 +104,12 @@ PROMISES: dict[str, list[str]] = {
         "tests/integration/memory/test_postgres_away.py"
         "::test_acknowledged_writes_survive_a_restart_under_load_and_searches_recover",
     ],
+    "A memory whose embedder was away is kept, found by its words, and gets its vector later": [
+        "tests/contract/http/test_memory_embedder_away.py"
+        "::test_what_is_stored_meanwhile_is_found_by_its_words_and_later_by_its_vector",
+        "tests/contract/stores/test_memory_upkeep.py"
+        "::test_after_a_change_of_model_both_are_searched_until_all_have_the_new_one",
+    ],
     "The same turn sent again runs once": [
         "tests/contract/http/test_runtime_api.py::test_the_same_turn_sent_again_runs_once_and_gets_the_first_answer",
         "tests/e2e/test_whole_trip.py::test_the_same_turn_sent_twice_happens_once",

@@ -7,18 +7,25 @@ from bureau_contracts.memory import (
     Embeddings,
     EmbedPurpose,
     EmbedTexts,
+    ExportedMemory,
+    ExportPage,
+    ImportMemories,
     MemoriesErased,
+    MemoriesImported,
     MemoriesStored,
     Memory,
     MemoryHistory,
     MemoryKind,
     MemoryPage,
     MemoryPatch,
+    MemorySearch,
     MemorySearchAnswer,
     MemoryStored,
     NewMemories,
     NewMemory,
     SearchMode,
+    SimilarPairs,
+    SupersedeMemory,
 )
 from bureau_contracts.sessions import Deleted
 
@@ -37,12 +44,22 @@ class MemoryClient:
 
     async def search(
         self, q: str, *, k: int = 5, user_id: str | None = None, agent: str | None = None,
-        kind: MemoryKind | None = None, mode: SearchMode | None = None, min_score: float | None = None,
+        kind: MemoryKind | None = None, mode: SearchMode = SearchMode.HYBRID, min_score: float | None = None,
     ) -> MemorySearchAnswer:  # fmt: skip
-        params = {
-            "q": q, "k": k, "user_id": user_id, "agent": agent, "kind": kind, "mode": mode, "min_score": min_score,
-        }  # fmt: skip
-        return await self._call(MemorySearchAnswer, "GET", "/memory/search", params=params)
+        """`find` takes what else a search can be narrowed by."""
+        return await self.find(
+            MemorySearch(q=q, k=k, user_id=user_id, agent=agent, kind=kind, mode=mode, min_score=min_score)
+        )
+
+    async def find(self, search: MemorySearch) -> MemorySearchAnswer:
+        return await self._call(MemorySearchAnswer, "POST", "/memory/search", body=search, repeatable=True)
+
+    async def similar(
+        self, *, user_id: str | None = None, above: float | None = None, limit: int | None = None
+    ) -> SimilarPairs:
+        """Pairs of one owner's memories that say nearly the same."""
+        params = {"user_id": user_id, "above": above, "limit": limit}
+        return await self._call(SimilarPairs, "GET", "/memory/similar", params=params)
 
     async def page(
         self, *, user_id: str | None = None, kind: MemoryKind | None = None,
@@ -60,12 +77,33 @@ class MemoryClient:
     async def update(self, memory_id: str, patch: MemoryPatch) -> Memory:
         return await self._call(Memory, "PATCH", f"/memory/{segment(memory_id)}", body=patch)
 
-    async def delete(self, memory_id: str) -> Deleted:
-        return await self._call(Deleted, "DELETE", f"/memory/{segment(memory_id)}")
+    async def supersede(self, memory_id: str, new: SupersedeMemory) -> Memory:
+        """Something else is true now; the answer is the new memory."""
+        return await self._call(Memory, "POST", f"/memory/{segment(memory_id)}/supersede", body=new)
+
+    async def delete(self, memory_id: str, *, purge: bool = False) -> Deleted:
+        """It can be restored for some days; with `purge` nothing is left."""
+        return await self._call(Deleted, "DELETE", f"/memory/{segment(memory_id)}", params={"purge": purge or None})
+
+    async def restore(self, memory_id: str) -> Memory:
+        """Takes a deletion back."""
+        return await self._call(Memory, "POST", f"/memory/{segment(memory_id)}/restore")
 
     async def erase(self, user_id: str) -> MemoriesErased:
         """Deletes everything that is known of one person."""
         return await self._call(MemoriesErased, "DELETE", "/memory", params={"user_id": user_id})
+
+    async def export(
+        self, *, user_id: str | None = None, after: str | None = None, limit: int | None = None
+    ) -> ExportPage:
+        """A page of memories with their versions, by ID; go on after `next_after`."""
+        params = {"user_id": user_id, "after": after, "limit": limit}
+        return await self._call(ExportPage, "GET", "/memory/export", params=params)
+
+    async def import_all(self, memories: Sequence[ExportedMemory]) -> MemoriesImported:
+        """200 at most. Safe to repeat."""
+        body = ImportMemories(memories=list(memories))
+        return await self._call(MemoriesImported, "POST", "/memory/import", body=body, repeatable=True)
 
     async def embed(self, texts: Sequence[str], *, purpose: EmbedPurpose = EmbedPurpose.DOCUMENT) -> Embeddings:
         """Vectors of the texts, 128 at most, in order; nothing of them is kept."""

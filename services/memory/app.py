@@ -3,32 +3,45 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Protocol
 
+import httpx
 from fastapi import FastAPI
 
+from bureau_contracts.memory import Origin
 from kit.clock import Clock, SystemClock
 from kit.health import Check
+from kit.http_client import outside_http
 from kit.logs import get_logger
+from kit.outside_api import OutsideApi
 from kit.settings import SettingsError
 from kit.tasks import background, every
 from kit.web import build_app
-from services.memory import api
+from services.memory import api, api_transfer
 from services.memory.embedder import Embedder
 from services.memory.embedder_hashed import HashedEmbedder
-from services.memory.service import MemoryService
-from services.memory.settings import EmbedderName, Settings
-from services.memory.store import MemoryStore
+from services.memory.embedder_remote import Provider, Remote, RemoteEmbedder
+from services.memory.embedding_cache import CachedEmbedder
+from services.memory.provider_openai import OpenAiProvider
+from services.memory.service import MemoryService, Rules
+from services.memory.settings import Settings
+from services.memory.statements import Model
+from services.memory.store import MemoryStore, Upkeep
 from services.memory.store_pgvector import Options, PgvectorStore
+from services.memory.transfer import Transfer
+from services.memory.upkeep import VectorUpkeep
 from services.memory.usage import UsageCounts
+from services.memory.vectors import Vectors
 
 log = get_logger(__name__)
 
+PURGE_SECONDS = 300.0
 PREPARE_SECONDS = 1.0
 """How often a database that was away at start is tried again."""
 
 
-class OpenedStore(MemoryStore, Protocol):
+class OpenedStore(MemoryStore, Upkeep, Protocol):
     """A store with a beginning and an end."""
 
     async def prepare(self) -> None:
@@ -47,22 +60,31 @@ class Adapters:
 
 
 def create_app(settings: Settings, adapters: Adapters | None = None) -> FastAPI:
-    embedder = adapters.embedder if adapters and adapters.embedder else _embedder(settings)
-    store: OpenedStore = adapters.store if adapters else PgvectorStore(_options(settings, embedder))
+    opened = AsyncExitStack()
+    embedder = adapters.embedder if adapters and adapters.embedder else _embedder(settings, settings.embedder, opened)
+    previous = _embedder(settings, settings.previous_embedder, opened) if settings.previous_embedder else None
+    if settings.forget_model and settings.forget_model in (embedder.name, previous and previous.name):
+        raise SettingsError(f"MEMORY_FORGET_MODEL={settings.forget_model} is in use")
+    store: OpenedStore = adapters.store if adapters else PgvectorStore(_options(settings, embedder, previous))
     clock = adapters.clock if adapters else SystemClock()
+    upkeep = VectorUpkeep(store, embedder, settings.forget_model)
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         usage = UsageCounts(store, clock)
-        app.state.memory = MemoryService(store, embedder, usage, clock)
+        vectors = Vectors(embedder, previous, lambda: upkeep.done)
+        app.state.memory = MemoryService(store, vectors, usage, clock, _rules(settings))
+        app.state.transfer = Transfer(store, vectors, clock)
         log.info("embedder_chosen", embedder=embedder.name, strength=embedder.strength)
-        async with AsyncExitStack() as stack:
+        async with opened as stack:
             stack.push_async_callback(store.close)
             await store.prepare()
             stack.push_async_callback(usage.flush)
             work = background(
                 every(PREPARE_SECONDS, store.prepare, name="prepare_store"),
                 every(settings.usage_flush_seconds, usage.flush, name="flush_usage"),
+                every(PURGE_SECONDS, app.state.memory.purge_gone, name="purge_gone"),
+                every(settings.upkeep_seconds, upkeep.run, name="embed_the_rest"),
             )
             await stack.enter_async_context(work)
             yield
@@ -70,29 +92,81 @@ def create_app(settings: Settings, adapters: Adapters | None = None) -> FastAPI:
     return build_app(
         service="memory",
         settings=settings,
-        routers=[api.routes],
+        routers=[api_transfer.routes, api.routes],
         lifespan=life,
         # Not required: searches are answered, as degraded, while Postgres is away.
-        checks={"postgres": Check(store.ping, required=False)},
+        checks={"postgres": Check(store.ping, required=False), "vectors": Check(upkeep.ping, required=False)},
         capabilities={"embedder": f"{embedder.name}: {embedder.strength}"},
     )
 
 
-def _embedder(settings: Settings) -> Embedder:
-    if settings.embedder is EmbedderName.HASHED:
+def _embedder(settings: Settings, wanted: str, stack: AsyncExitStack) -> Embedder:
+    kind, _, written = wanted.partition(":")
+    if kind == "hashed":
         return HashedEmbedder()
+    if kind == "sentence":
+        return CachedEmbedder(_sentence())
+    model, _, dimensions = written.rpartition("@")
+    remote = Remote(kind, model, int(dimensions), settings.embedder_max_tokens)
+    provider = _openai(settings, remote, stack) if kind == "openai" else _vertex(settings, remote, stack)
+    return CachedEmbedder(RemoteEmbedder(provider, remote))
+
+
+def _sentence() -> Embedder:
     try:
         from services.memory.embedder_sentence import SentenceEmbedder  # an extra: numpy and tokenizers
     except ModuleNotFoundError as error:
-        raise SettingsError(f"MEMORY_EMBEDDER=sentence needs {error.name}: `make sentence` installs it") from error
+        raise SettingsError(f"the sentence embedder needs {error.name}: `make sentence` installs it") from error
     return SentenceEmbedder()
 
 
-def _options(settings: Settings, embedder: Embedder) -> Options:
+def _openai(settings: Settings, remote: Remote, stack: AsyncExitStack) -> Provider:
+    client, seconds = _client(settings, stack), settings.embedder_timeout_seconds
+    url = settings.openai_base_url.rstrip("/")
+    api = OutsideApi(client, "the embeddings endpoint", url, settings.openai_api_key, seconds)
+    return OpenAiProvider(api, remote.model, shorten_to=_shorter(settings, remote))
+
+
+def _vertex(settings: Settings, remote: Remote, stack: AsyncExitStack) -> Provider:
+    if not settings.vertex_project:
+        raise SettingsError("an embedder on Vertex AI needs MEMORY_VERTEX_PROJECT")
+    try:
+        from services.memory.provider_vertex import VertexProvider  # an extra: google-genai
+    except ModuleNotFoundError as error:
+        raise SettingsError(f"an embedder on Vertex AI needs {error.name} (the extra `vertex`)") from error
+    return VertexProvider(
+        _client(settings, stack),
+        remote.model,
+        project=settings.vertex_project,
+        location=settings.vertex_location,
+        timeout_seconds=settings.embedder_timeout_seconds,
+        shorten_to=_shorter(settings, remote),
+        base_url=settings.vertex_base_url,
+    )
+
+
+def _client(settings: Settings, stack: AsyncExitStack) -> httpx.AsyncClient:
+    seconds = settings.embedder_timeout_seconds
+    client = outside_http(timeout_seconds=seconds, connect_seconds=min(2.0, seconds))
+    stack.push_async_callback(client.aclose)
+    return client
+
+
+def _shorter(settings: Settings, remote: Remote) -> int | None:
+    return remote.dimensions if settings.embedder_shortens else None
+
+
+def _rules(settings: Settings) -> Rules:
+    quarantine = frozenset(Origin(each) for each in settings.quarantine_origins.split(",") if each)
+    return Rules(quarantine, timedelta(days=settings.purge_days))
+
+
+def _options(settings: Settings, embedder: Embedder, previous: Embedder | None) -> Options:
     return Options(
         url=settings.database_url.get_secret_value(),
         model=embedder.name,
         dimensions=embedder.dimensions,
+        previous=Model(previous.name, previous.dimensions) if previous else None,
         pool_size=settings.pool_size,
         statement_cache_size=settings.statement_cache_size,
         search_timeout_seconds=settings.search_timeout_seconds,

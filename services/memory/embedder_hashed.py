@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from zlib import crc32
 
+from bureau_contracts.memory import EmbedPurpose
 from services.memory.wording import normalised, words
 
 NAME = "hashed-1024-v1"
@@ -27,7 +28,7 @@ class HashedEmbedder:
     dimensions = DIMENSIONS
     strength = "lexical only"
 
-    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+    async def embed(self, texts: Sequence[str], purpose: EmbedPurpose = EmbedPurpose.DOCUMENT) -> list[list[float]]:
         if sum(map(len, texts)) <= _LOOP_CHARACTERS:
             return [vector_of(text) for text in texts]
         return await asyncio.to_thread(lambda: [vector_of(text) for text in texts])

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
+from bureau_contracts.memory import EmbedPurpose
 from kit.settings import SettingsError
 
 NAME = "all-minilm-l6-v2"
@@ -61,7 +62,7 @@ class SentenceEmbedder:
         self._tokenizer.enable_truncation(MAX_PIECES)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="sentence")
 
-    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+    async def embed(self, texts: Sequence[str], purpose: EmbedPurpose = EmbedPurpose.DOCUMENT) -> list[list[float]]:
         if not texts:
             return []
         run = asyncio.get_running_loop().run_in_executor

@@ -1,15 +1,14 @@
 """The memory's settings."""
 
-from enum import StrEnum
+from typing import Annotated
 
 from pydantic import Field, SecretStr
 
 from kit.settings import ServerSettings
 
+_EMBEDDER = r"^(hashed|sentence|(openai|vertex):\S+@[1-9][0-9]{0,3})$"
 
-class EmbedderName(StrEnum):
-    HASHED = "hashed"
-    SENTENCE = "sentence"
+Address = Annotated[str, Field(pattern=r"^https?://\S+$")]
 
 
 class Settings(ServerSettings):
@@ -22,8 +21,32 @@ class Settings(ServerSettings):
     """Connections to Postgres at most."""
     statement_cache_size: int = Field(100, ge=0)
     """Prepared statements per connection; 0 behind a pgbouncer in transaction mode."""
-    embedder: EmbedderName = EmbedderName.HASHED
-    """hashed: sees spelling, needs nothing. sentence: sees meaning, needs `make sentence`."""
+    embedder: Annotated[str, Field(pattern=_EMBEDDER, max_length=200)] = "hashed"
+    """``hashed``: sees spelling, needs nothing. ``sentence``: sees meaning, needs `make sentence`.
+    ``openai:MODEL@N``: a model of N dimensions at any server that speaks OpenAI's API. ``vertex:MODEL@N``: one on
+    Vertex AI. After a change memories get their vectors anew, in the background."""
+    previous_embedder: Annotated[str, Field(pattern=f"{_EMBEDDER}|^$", max_length=200)] = ""
+    """The embedder before a change: until every memory has its new vector, those without are found by their old one."""
+    upkeep_seconds: float = Field(5.0, gt=0, le=3600)
+    """How often memories without a vector are looked for: stored while the embedder was away, or by another one."""
+    forget_model: Annotated[str, Field(pattern=r"^[a-z0-9._-]{0,50}$")] = ""
+    """The name of a model whose vectors are deleted, as `/health` told it: one that no process uses any more."""
+    embedder_shortens: bool = False
+    """Whether an ``openai:`` or ``vertex:`` model is asked for N dimensions: not every one can give fewer."""
+    embedder_max_tokens: int = Field(2000, ge=16, le=100_000)
+    """How much of a text such a model reads; more of a text is cut."""
+    embedder_timeout_seconds: float = Field(5.0, gt=0, le=120)
+    """Of one call to it. A search waits for it."""
+    openai_base_url: Address = "https://api.openai.com/v1"
+    """Where ``openai:`` models are."""
+    openai_api_key: SecretStr = SecretStr("")
+    """Empty: the server is asked without one."""
+    vertex_project: str = ""
+    """The Google Cloud project of ``vertex:`` models; credentials come as Google's libraries find them."""
+    vertex_location: str = "us-central1"
+    """The region they are asked in."""
+    vertex_base_url: Address | None = None
+    """Another address of the same API: a proxy, or a private endpoint."""
     search_timeout_seconds: float = Field(1.0, gt=0, le=60)
     """How long a search waits for Postgres before it answers degraded: a turn waits for it."""
     request_timeout_seconds: float = Field(10.0, gt=0, le=600)
@@ -32,5 +55,9 @@ class Settings(ServerSettings):
     """Up to so many memories within reach a search compares all of them; beyond, it uses the HNSW index."""
     ef_search: int = Field(100, ge=1, le=1000)
     """hnsw.ef_search: candidates that an index scan keeps. More finds more and takes longer."""
+    quarantine_origins: Annotated[str, Field(pattern=r"^((user|agent|tool|document)(,|$))*$")] = ""
+    """Comma-separated: memories of these origins (``tool,document``) are given to no turn until released."""
+    purge_days: float = Field(7, ge=0, le=3650)
+    """How long a deleted memory can be restored, and an expired one is kept."""
     usage_flush_seconds: float = Field(5.0, gt=0, le=3600)
     """How often use counts go to Postgres. What was not written when the process is killed is not counted."""

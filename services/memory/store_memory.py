@@ -1,23 +1,40 @@
 """Memories in this process alone, for tests: the same promises and the same ranking, nothing durable."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import combinations
 from operator import mul
 
-from bureau_contracts.memory import Memory, MemoryHit, MemoryStored, MemoryVersion, SearchMode
+from bureau_contracts.memory import (
+    ExportedMemory,
+    Memory,
+    MemoryHit,
+    MemoryStored,
+    MemoryVersion,
+    Quarantined,
+    SearchMode,
+)
 from kit.identity import Owner, Reach
+from services.memory.filters import matches
 from services.memory.store import (
     FUSION_OFFSET,
+    NO_MODEL,
+    PAIRED,
     VERSIONS_SHOWN,
     Change,
     Draft,
     Filter,
+    Imported,
     Position,
     Query,
     SameText,
     StoreAway,
+    Successor,
+    Superseded,
+    Unembedded,
     Wording,
     changed,
 )
@@ -28,16 +45,37 @@ class _Row:
     memory: Memory
     wording: Wording
     versions: list[MemoryVersion] = field(default_factory=list)
+    deleted_at: datetime | None = None
 
     def lives(self, now: datetime) -> bool:
-        return self.memory.expires_at is None or self.memory.expires_at > now
+        return self.deleted_at is None and (self.memory.expires_at is None or self.memory.expires_at > now)
 
     def is_within(self, reach: Reach) -> bool:
         return self.memory.tenant == reach.tenant and reach.user in (None, self.memory.user_id)
 
     def is_meant(self, which: Filter) -> bool:
         memory = self.memory
-        return self.lives(which.now) and which.agent in (None, memory.agent) and which.kind in (None, memory.kind)
+        return (
+            self.lives(which.now)
+            and which.agent in (None, memory.agent)
+            and which.kind in (None, memory.kind)
+            and (which.metadata is None or matches(which.metadata, memory.metadata))
+            and (not which.origins or memory.origin in which.origins)
+            and memory.origin not in which.but_origins
+            and (
+                which.quarantined is Quarantined.INCLUDE
+                or memory.quarantined is (which.quarantined is Quarantined.ONLY)
+            )
+            and self._is_true(which)
+        )
+
+    def _is_true(self, which: Filter) -> bool:
+        memory = self.memory
+        if which.as_of is None and which.superseded:
+            return True
+        when = which.as_of or which.now
+        begun = which.as_of is None or memory.valid_from <= when
+        return begun and (memory.valid_to is None or memory.valid_to > when)
 
     @property
     def position(self) -> tuple[datetime, str]:
@@ -55,6 +93,7 @@ class InMemoryStore:
         self._model = model
         self._rows: dict[str, _Row] = {}
         self.away = False
+        self._in_upkeep = False
 
     async def add(self, drafts: Sequence[Draft]) -> list[MemoryStored]:
         self._check()
@@ -96,11 +135,58 @@ class InMemoryStore:
         row = self._find(reach, memory_id, now)
         return None if row is None else row.versions[: -VERSIONS_SHOWN - 1 : -1]
 
-    async def delete(self, reach: Reach, memory_id: str, now: datetime) -> bool:
+    async def supersede(self, reach: Reach, memory_id: str, successor: Successor, now: datetime) -> Memory | None:
         row = self._find(reach, memory_id, now)
-        if row is not None:
+        if row is None:
+            return None
+        if row.memory.superseded_by is not None:
+            raise Superseded(f"this memory was superseded by {row.memory.superseded_by}")
+        draft = successor(row.memory)
+        closed = row.memory.model_copy(update={"valid_to": now, "superseded_by": draft.memory_id, "updated_at": now})
+        retired = replace(row.wording, digest=row.wording.digest + memory_id.encode())
+        self._rows[memory_id] = replace(row, memory=closed, wording=retired)
+        if not self._add(draft).created:
+            self._rows[memory_id] = row
+            raise SameText("this owner has a memory with this text already")
+        return self._rows[draft.memory_id].memory
+
+    async def delete(self, reach: Reach, memory_id: str, now: datetime, *, purge: bool = False) -> bool:
+        row = self._find(reach, memory_id, now)
+        if row is None and purge:
+            gone = self._rows.get(memory_id)
+            row = gone if gone is not None and gone.is_within(reach) and gone.deleted_at is not None else None
+        if row is None:
+            return False
+        if purge:
             del self._rows[memory_id]
-        return row is not None
+        else:
+            self._rows[memory_id] = replace(row, deleted_at=now)
+        return True
+
+    async def restore(self, reach: Reach, memory_id: str, now: datetime, *, deleted_after: datetime) -> Memory | None:
+        self._check()
+        row = self._rows.get(memory_id)
+        if row is None or not row.is_within(reach) or row.deleted_at is None or row.deleted_at <= deleted_after:
+            return None
+        # As in Postgres its vector went with the deletion, and comes back with the next upkeep.
+        memory = row.memory.model_copy(update={"embedding_model": NO_MODEL})
+        back = replace(row, memory=memory, wording=replace(row.wording, vector=None), deleted_at=None)
+        if not back.lives(now):
+            return None
+        self._rows[memory_id] = back
+        return memory
+
+    async def purge_gone(self, before: datetime, limit: int) -> int:
+        self._check()
+        gone = [
+            memory_id
+            for memory_id, row in self._rows.items()
+            if (row.deleted_at is not None and row.deleted_at < before)
+            or (row.deleted_at is None and row.memory.expires_at is not None and row.memory.expires_at < before)
+        ][:limit]
+        for memory_id in gone:
+            del self._rows[memory_id]
+        return len(gone)
 
     async def erase(self, owner: Owner) -> int:
         self._check()
@@ -118,18 +204,65 @@ class InMemoryStore:
             similarity, share = near.get(memory_id), worded.get(memory_id)
             parts = {"vector": similarity, "text": share}
             if query.mode is SearchMode.HYBRID:
-                score = _worth(near, similarity) + _worth(worded, share)
+                relevance = _worth(near, similarity) + _worth(worded, share)
             else:
-                score = max(value for value in parts.values() if value is not None)
+                relevance = max(value for value in parts.values() if value is not None)
+            memory = rows[memory_id].memory
+            recency, weight = (
+                _recency(memory, which.now, query),
+                1 + query.importance_weight * (memory.importance - 0.5),
+            )
+            score = relevance * recency * weight
             if query.min_score is None or score >= query.min_score:
                 hits.append(
                     MemoryHit(
-                        memory=rows[memory_id].memory, score=score, similarity=similarity, text_rank=share,
+                        memory=memory, score=score, relevance=relevance, recency=recency, weight=weight,
+                        similarity=similarity, text_rank=share,
                         matched=[name for name, value in parts.items() if value is not None],
                     )
                 )  # fmt: skip
         hits.sort(key=lambda hit: (hit.score, hit.memory.created_at, hit.memory.memory_id), reverse=True)
         return hits[: query.k]
+
+    async def similar(
+        self, owner: Owner, which: Filter, above: float, limit: int
+    ) -> list[tuple[Memory, Memory, float]]:
+        newest = self._meant(Reach(owner.tenant, owner.user), which)[:PAIRED]
+        rows = sorted((row for row in newest if row.wording.vector is not None), key=lambda row: row.memory.memory_id)
+        pairs = [
+            (one.memory, other.memory, similarity)
+            for one, other in combinations(rows, 2)
+            if one.memory.agent == other.memory.agent
+            and (similarity := _cosine(one.wording.vector or [], other.wording.vector or [])) >= above
+        ]
+        return sorted(pairs, key=lambda pair: -pair[2])[:limit]
+
+    async def export(self, reach: Reach, now: datetime, after: str, limit: int) -> list[ExportedMemory]:
+        self._check()
+        rows = [row for row in self._rows.values() if row.is_within(reach) and row.lives(now)]
+        rows = sorted((row for row in rows if row.memory.memory_id > after), key=lambda row: row.memory.memory_id)
+        return [
+            ExportedMemory(memory=row.memory, versions=row.versions[: -VERSIONS_SHOWN - 1 : -1]) for row in rows[:limit]
+        ]
+
+    async def import_all(self, imports: Sequence[Imported], now: datetime) -> list[bool]:
+        self._check()
+        return [self._import(each, now) for each in imports]
+
+    def _import(self, imported: Imported, now: datetime) -> bool:
+        memory, wording = imported.memory, imported.wording
+        if memory.superseded_by:
+            wording = replace(wording, digest=wording.digest + memory.memory_id.encode())
+        model = NO_MODEL if wording.vector is None else self._model
+        row = _Row(memory.model_copy(update={"embedding_model": model}), wording, list(reversed(imported.versions)))
+        same_id = self._rows.get(memory.memory_id)
+        owner = (memory.tenant, memory.user_id)
+        if same_id is not None and (same_id.lives(now) or (same_id.memory.tenant, same_id.memory.user_id) != owner):
+            return False
+        if self._same_text(row, now) is not None:
+            return False
+        self._rows[memory.memory_id] = row
+        return True
 
     async def note_used(self, counts: Mapping[str, int], at: datetime) -> None:
         self._check()
@@ -138,6 +271,44 @@ class InMemoryStore:
             if row is not None:
                 used = {"use_count": row.memory.use_count + times, "last_used_at": at}
                 self._rows[memory_id] = replace(row, memory=row.memory.model_copy(update=used))
+
+    @asynccontextmanager
+    async def unembedded(self, limit: int, after: str) -> AsyncIterator[Sequence[Unembedded] | None]:
+        self._check()
+        if self._in_upkeep:
+            yield None
+            return
+        self._in_upkeep = True
+        try:
+            yield [
+                Unembedded(memory_id, row.wording.digest, row.memory.text)
+                for memory_id, row in sorted(self._rows.items())
+                if row.wording.vector is None and row.deleted_at is None and memory_id > after
+            ][:limit]
+        finally:
+            self._in_upkeep = False
+
+    async def embedded(self, vectors: Sequence[tuple[Unembedded, list[float]]]) -> int:
+        self._check()
+        kept = 0
+        for memory, vector in vectors:
+            row = self._rows.get(memory.memory_id)
+            lacks = row is not None and row.deleted_at is None and row.wording.vector is None
+            if row is not None and lacks and row.wording.digest == memory.digest:
+                embedded = row.memory.model_copy(update={"embedding_model": self._model})
+                self._rows[memory.memory_id] = replace(
+                    row, memory=embedded, wording=replace(row.wording, vector=vector)
+                )
+                kept += 1
+        return kept
+
+    async def lacking(self) -> int:
+        self._check()
+        return sum(row.wording.vector is None and row.deleted_at is None for row in self._rows.values())
+
+    async def forget_model(self, model: str, limit: int) -> int:
+        self._check()
+        return 0  # it has vectors of one model alone
 
     async def prepare(self) -> None:
         """Nothing to prepare; an adapter that connects has something."""
@@ -178,7 +349,9 @@ def _memory(draft: Draft, model: str) -> Memory:
         memory_id=draft.memory_id, tenant=draft.owner.tenant, user_id=draft.owner.user, agent=draft.agent,
         session_id=draft.session_id, source_seqs=list(draft.source_seqs), text=draft.wording.text, kind=draft.kind,
         metadata=draft.metadata, importance=draft.importance, valid_from=draft.created_at, expires_at=draft.expires_at,
-        embedding_model=model, created_at=draft.created_at, updated_at=draft.created_at,
+        embedding_model=NO_MODEL if draft.wording.vector is None else model,
+        created_at=draft.created_at, updated_at=draft.created_at, origin=draft.origin, quarantined=draft.quarantined,
+        supersedes=draft.supersedes,
     )  # fmt: skip
 
 
@@ -190,7 +363,22 @@ def _ranking(rows: Mapping[str, _Row], value_of: Callable[[_Row], float | None],
 
 def _similarity_to(query: Query) -> Callable[[_Row], float | None]:
     vector = query.vector
-    return lambda row: None if vector is None else math.fsum(map(mul, vector, row.wording.vector))
+
+    def similarity(row: _Row) -> float | None:
+        own = row.wording.vector
+        return None if vector is None or own is None else _cosine(vector, own)
+
+    return similarity
+
+
+def _cosine(one: Sequence[float], other: Sequence[float]) -> float:
+    return math.fsum(map(mul, one, other))
+
+
+def _recency(memory: Memory, now: datetime, query: Query) -> float:
+    if query.half_life is None:
+        return 1.0
+    return float(0.5 ** (max(timedelta(), now - memory.updated_at) / query.half_life))
 
 
 def _share_of(query: Query) -> Callable[[_Row], float | None]:

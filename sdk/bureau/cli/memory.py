@@ -1,16 +1,27 @@
 """`bureau memory`: what agents know of people."""
 
+from itertools import islice
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from bureau.cli.terminal import ago, console, run, short, show, table
-from bureau_contracts.memory import MemoryKind, NewMemory
+from bureau.client import Bureau
+from bureau_contracts.memory import ExportedMemory, MemoryKind, NewMemory, SearchDegraded, SupersedeMemory
 
 commands = typer.Typer(help="What agents know of people.", no_args_is_help=True)
 
 User = Annotated[str | None, typer.Option(help="Another user than yourself (needs a tenant-wide key).")]
+MemoryId = Annotated[str, typer.Argument(help="The memory's id (mem-…).")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
+
+
+IMPORTED_AT_ONCE = 100
+_AWAY = {
+    SearchDegraded.STORE_AWAY: "the memory store is away: nothing could be searched",
+    SearchDegraded.EMBEDDER_AWAY: "the embedder is away: searched by words alone",
+}
 
 
 @commands.command()
@@ -38,7 +49,7 @@ def search(
         (hit.memory.memory_id, f"{hit.score:.3f}", "+".join(hit.matched), hit.memory.kind, short(hit.memory.text))
         for hit in answer.results
     ]
-    title = "the memory store is away: nothing could be searched" if answer.degraded else None
+    title = _AWAY.get(answer.degraded_reason) if answer.degraded_reason else None
     show(answer, as_json=as_json, table=lambda: table(("memory", "score", "by", "kind", "text"), rows, title=title))
 
 
@@ -55,7 +66,58 @@ def list_memories(
 
 
 @commands.command()
-def delete(memory_id: Annotated[str, typer.Argument(help="The memory's id (mem-…).")]) -> None:
-    """Forget one memory."""
-    run(lambda bureau: bureau.memory.delete(memory_id))
-    console.print(f"{memory_id} is deleted")
+def delete(
+    memory_id: MemoryId, purge: Annotated[bool, typer.Option("--purge", help="Leave nothing of it.")] = False
+) -> None:
+    """Forget one memory; it can be restored for some days."""
+    run(lambda bureau: bureau.memory.delete(memory_id, purge=purge))
+    console.print(f"{memory_id} is {'erased' if purge else 'deleted'}")
+
+
+@commands.command("export")
+def export_memories(
+    path: Annotated[Path, typer.Argument(help="The file to write, one memory per line.")], user: User = None
+) -> None:
+    """Write memories with their histories into a file."""
+
+    async def write(bureau: Bureau) -> int:
+        count, after = 0, None
+        with path.open("x", encoding="utf-8") as file:
+            while True:
+                page = await bureau.memory.export(user_id=user, after=after)
+                file.writelines(f"{each.model_dump_json()}\n" for each in page.memories)
+                count, after = count + len(page.memories), page.next_after
+                if after is None:
+                    return count
+
+    console.print(f"{run(write)} memories written to {path}")
+
+
+@commands.command("import")
+def import_memories(path: Annotated[Path, typer.Argument(help="A file that `export` wrote.", exists=True)]) -> None:
+    """Store the memories of a file; what is there already stays as it is."""
+
+    async def read(bureau: Bureau) -> tuple[int, int]:
+        given = created = 0
+        with path.open(encoding="utf-8") as file:
+            while batch := [ExportedMemory.model_validate_json(line) for line in islice(file, IMPORTED_AT_ONCE)]:
+                answer = await bureau.memory.import_all(batch)
+                given, created = given + len(batch), created + sum(each.created for each in answer.memories)
+        return given, created
+
+    given, created = run(read)
+    console.print(f"{created} of {given} memories stored; the others were there")
+
+
+@commands.command()
+def restore(memory_id: MemoryId) -> None:
+    """Take a deletion back."""
+    memory = run(lambda bureau: bureau.memory.restore(memory_id))
+    console.print(f"{memory.memory_id} is back: {short(memory.text)}")
+
+
+@commands.command()
+def supersede(memory_id: MemoryId, text: Annotated[str, typer.Argument(help="What is true now.")]) -> None:
+    """Say what is true now instead; what was is kept."""
+    memory = run(lambda bureau: bureau.memory.supersede(memory_id, SupersedeMemory(text=text)))
+    console.print(f"{memory.memory_id} takes the place of {memory_id}")

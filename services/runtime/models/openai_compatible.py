@@ -5,7 +5,6 @@ https://platform.openai.com/docs/api-reference/chat
 
 import asyncio
 import json
-import random
 from typing import Any
 
 import httpx
@@ -15,15 +14,11 @@ from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 from bureau_contracts.sessions import NewMessage, Role, ToolCall
 from bureau_contracts.shapes import JsonObject
 from kit.ids import new_id
+from kit.outside_api import ApiFailed, OutsideApi, Patience, retried
 from services.runtime.models.model import ModelFailed, ModelReply, ModelRequest, ToolSpec, estimate_tokens
 
-ATTEMPTS = 3
-FIRST_PAUSE_SECONDS = 0.5
-LONGEST_PAUSE_SECONDS = 20.0
-"""A provider that asks for a longer pause has no capacity for this turn."""
 LONGEST_ID = 64
 """Of a call id and of a tool's name; a longer one is replaced, which keeps the pair of call and result intact."""
-ANSWER_BYTES = 8 * 1024 * 1024
 _MEMORIES = "What you know about the user from earlier conversations:"
 
 
@@ -77,11 +72,11 @@ class OpenAiCompatible:
         base_url: str,
         api_key: SecretStr,
         timeout_seconds: float,
-        first_pause_seconds: float = FIRST_PAUSE_SECONDS,
+        patience: Patience = Patience(),
     ) -> None:
         self.name = name
-        self._client, self._base_url, self._api_key = client, base_url.rstrip("/"), api_key
-        self._timeout, self._first_pause = timeout_seconds, first_pause_seconds
+        self._api = OutsideApi(client, "the model's endpoint", base_url.rstrip("/"), api_key, timeout_seconds)
+        self._patience = patience
 
     async def complete(self, request: ModelRequest) -> ModelReply:
         body: JsonObject = {"model": self.name, "messages": _messages(request)}
@@ -117,50 +112,16 @@ class OpenAiCompatible:
         )  # fmt: skip
 
     async def _post(self, body: JsonObject) -> bytes:
-        attempt = 1
-        while True:
-            retry_after: float | None = None
-            try:
-                async with asyncio.timeout(self._timeout):
-                    status, headers, raw = await self._send(body)
-            except TimeoutError:
-                raise ModelFailed(f"the model did not answer within {self._timeout:g} s") from None
-            except httpx.TransportError as error:
-                failure = f"the model's endpoint cannot be reached ({type(error).__name__})"
-            else:
-                if status < 400:
-                    return raw
-                failure = f"the model's endpoint answered {status}: {_reason(raw)}"
-                if status != 429 and status < 500:
-                    raise ModelFailed(failure)
-                retry_after = _seconds(headers.get("retry-after"))
-            if attempt == ATTEMPTS or (retry_after or 0) > LONGEST_PAUSE_SECONDS:
-                raise ModelFailed(failure)
-            await asyncio.sleep(self._pause(attempt, retry_after))
-            attempt += 1
-
-    async def _send(self, body: JsonObject) -> tuple[int, httpx.Headers, bytes]:
-        key = self._api_key.get_secret_value()
-        headers = {"authorization": f"Bearer {key}"} if key else {}
-        url = f"{self._base_url}/chat/completions"
-        async with self._client.stream("POST", url, json=body, headers=headers, timeout=self._timeout) as response:
-            raw = b""
-            async for part in response.aiter_bytes():
-                raw += part
-                if len(raw) > ANSWER_BYTES:
-                    raise ModelFailed(f"the model's answer has more than {ANSWER_BYTES} bytes")
-            return response.status_code, response.headers, raw
-
-    def _pause(self, attempt: int, retry_after: float | None) -> float:
-        if retry_after is not None:
-            return retry_after
-        return random.uniform(0.5, 1) * self._first_pause * 2.0 ** (attempt - 1)  # noqa: S311 - jitter, not a secret
+        try:
+            return await retried(lambda: self._api.post("/chat/completions", body), self._patience)
+        except ApiFailed as error:
+            raise ModelFailed(str(error)) from error
 
     def _price(self, model: str, used: _Usage) -> float | None:
         """The list price, where the endpoint is known to charge it: another server under the same API may not."""
         counted = Usage(input_tokens=used.prompt_tokens, output_tokens=used.completion_tokens)
         try:
-            price = calc_price(counted, model_ref=model, provider_api_url=self._base_url)
+            price = calc_price(counted, model_ref=model, provider_api_url=self._api.base_url)
         except LookupError:
             return None
         return float(price.total_price)
@@ -226,19 +187,3 @@ def _arguments(written: str | dict[str, Any] | None) -> JsonObject:
     if not isinstance(value, dict):
         raise ValueError(f"it is of type {type(value).__name__}")  # noqa: TRY004 - one kind of error for one caller
     return value
-
-
-def _reason(raw: bytes) -> str:
-    """The provider's own words, short: they may quote the request."""
-    try:
-        error = json.loads(raw)["error"]
-        return str(error["message"] if isinstance(error, dict) else error)[:200]
-    except (ValueError, KeyError, TypeError):
-        return "no reason given"
-
-
-def _seconds(header: str | None) -> float | None:
-    try:
-        return max(0.0, float(header)) if header else None
-    except ValueError:
-        return None  # the date form; the usual pause will do

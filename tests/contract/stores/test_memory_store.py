@@ -88,7 +88,8 @@ async def test_a_stored_memory_comes_back_whole(store: MemoryStore) -> None:
         "session_id": "sess-1", "source_seqs": [1, 2**53], "text": "I prefer vim", "kind": "preference",
         "metadata": {"a": [1, {"b": None}], "ü": "☃", "big": 2**70}, "importance": 0.25, "valid_from": NOW,
         "valid_to": None, "expires_at": at(60), "embedding_model": NAME, "created_at": NOW, "updated_at": NOW,
-        "last_used_at": None, "use_count": 0,
+        "last_used_at": None, "use_count": 0, "origin": "user", "quarantined": False, "supersedes": None,
+        "superseded_by": None,
     }  # fmt: skip
 
 
@@ -146,6 +147,30 @@ async def test_a_batch_answers_for_each_text_in_order(store: MemoryStore) -> Non
     ids = [each.memory_id for each in stored]
     assert ids == [first.memory_id, old, second.memory_id, first.memory_id]
     assert [each.created for each in stored] == [True, False, True, False]
+
+
+async def test_a_large_batch_is_stored_as_a_small_one_is(store: MemoryStore) -> None:
+    (known,) = await keep(store, "text 7")
+    drafts = [
+        draft(
+            f"text {number % 100}", agent=None if number % 2 else "tickets", source_seqs=[number, 2**53],
+            metadata={"n": [number, None, "ü"]}, importance=number / 200, expires_at=at(60),
+        )
+        for number in range(200)
+    ]  # fmt: skip
+    drafts.append(draft("TEXT 7"))
+    stored = await store.add(drafts)
+    assert sum(each.created for each in stored) == 99, "a hundred texts, of which one was there; the rest are doubles"
+    assert stored[-1].memory_id == stored[7].memory_id == known
+    whole = await store.get(ALICES, stored[12].memory_id, NOW)
+    assert whole is not None
+    assert (whole.text, whole.agent, whole.source_seqs, whole.metadata) == (
+        "text 12", "tickets", [12, 2**53], {"n": [12, None, "ü"]},
+    )  # fmt: skip
+    assert (await found(store, "text 98", mode=SearchMode.VECTOR))[0] == "text 98"
+    again = await store.add([replace(each, memory_id=new_id("mem")) for each in drafts])
+    assert [each.memory_id for each in again] == [each.memory_id for each in stored]
+    assert not any(each.created for each in again)
 
 
 async def test_a_text_that_many_store_at_once_is_stored_once(store: MemoryStore) -> None:

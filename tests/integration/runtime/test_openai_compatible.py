@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -13,10 +12,11 @@ from pydantic import SecretStr
 from bureau_contracts.runtime import Risk
 from bureau_contracts.sessions import NewMessage, Role, ToolCall, ToolResult
 from kit.http_client import outside_http
+from kit.outside_api import Patience
 from services.runtime.models.model import ModelFailed, ModelReply, ModelRequest, ToolSpec
-from services.runtime.models.openai_compatible import ATTEMPTS, OpenAiCompatible
+from services.runtime.models.openai_compatible import OpenAiCompatible
+from tests.scripted_server import Answer, ScriptedServer, json_answer, scripted_server
 
-Answer = tuple[int, dict[str, str], bytes]
 TOOL = ToolSpec("list_tickets", "List tickets.", {"type": "object", "properties": {}}, Risk.READ)
 
 
@@ -31,71 +31,35 @@ def completion(
         body["usage"] = (
             {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100} if usage == "default" else usage
         )
-    return 200, {}, json.dumps(body).encode()
+    return json_answer(body)
 
 
 def failure(status: int, message: str = "no", **headers: str) -> Answer:
     body = {"error": {"message": message, "type": "error", "code": None}}
-    return status, {name.replace("_", "-"): value for name, value in headers.items()}, json.dumps(body).encode()
+    return json_answer(body, status, **headers)
 
 
 def tool_call(arguments: str, call_id: str = "call_abc", name: str = "list_tickets") -> dict[str, Any]:
     return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
-@dataclass
-class Provider:
-    """A server on a port of its own. Gives the answers in order, the last one for ever; None hangs."""
-
-    port: int
-    answers: list[Answer | None] = field(default_factory=list)
-    requests: list[tuple[str, dict[str, str], Any]] = field(default_factory=list)
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode()
-            first, *lines = head.strip().split("\r\n")
-            headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-            body = json.loads(await reader.readexactly(int(headers["content-length"])))
-            self.requests.append((first, headers, body))
-            answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-            if answer is None:
-                await reader.read()  # until the client gives up
-                return
-            status, extra, content = answer
-            given = {
-                "content-type": "application/json",
-                "content-length": str(len(content)),
-                "connection": "close",
-                **extra,
-            }
-            writer.write(f"HTTP/1.1 {status} X\r\n".encode())
-            writer.write("".join(f"{name}: {value}\r\n" for name, value in given.items()).encode() + b"\r\n" + content)
-            await writer.drain()
-        finally:
-            writer.close()
-
-
 @pytest.fixture
-async def provider() -> AsyncIterator[Provider]:
-    made = Provider(0)
-    server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
-    made.port = server.sockets[0].getsockname()[1]
-    async with server:
-        yield made
+async def provider() -> AsyncIterator[ScriptedServer]:
+    async with scripted_server() as server:
+        yield server
 
 
 MakeModel = Callable[..., OpenAiCompatible]
 
 
 @pytest.fixture
-async def make(provider: Provider) -> AsyncIterator[MakeModel]:
+async def make(provider: ScriptedServer) -> AsyncIterator[MakeModel]:
     async with outside_http(timeout_seconds=5, connect_seconds=2) as client:
 
         def model(key: str = "sk-secret", seconds: float = 5, port: int | None = None) -> OpenAiCompatible:
             return OpenAiCompatible(
                 "gpt-4o-mini", client, base_url=f"http://127.0.0.1:{port or provider.port}/v1/",
-                api_key=SecretStr(key), timeout_seconds=seconds, first_pause_seconds=0.01,
+                api_key=SecretStr(key), timeout_seconds=seconds, patience=Patience(first_pause_seconds=0.01),
             )  # fmt: skip
 
         yield model
@@ -106,7 +70,7 @@ async def ask(model: OpenAiCompatible, *messages: NewMessage, **more: Any) -> Mo
     return await model.complete(ModelRequest("Be kind.", said, [TOOL], **more))
 
 
-async def test_the_request_is_a_chat_completion_with_tools(provider: Provider, make: MakeModel) -> None:
+async def test_the_request_is_a_chat_completion_with_tools(provider: ScriptedServer, make: MakeModel) -> None:
     provider.answers = [completion({"content": "Two tickets."})]
     history = [
         NewMessage(role=Role.USER, content="show my tickets"),
@@ -118,7 +82,8 @@ async def test_the_request_is_a_chat_completion_with_tools(provider: Provider, m
     ]  # fmt: skip
     reply = await ask(make(), *history, memories=["likes tea"])
     assert reply.text == "Two tickets."
-    first, headers, body = provider.requests[0]
+    asked = provider.requests[0]
+    first, headers, body = asked.line, asked.headers, asked.body
     assert first == "POST /v1/chat/completions HTTP/1.1"
     assert headers["authorization"] == "Bearer sk-secret"
     assert body["model"] == "gpt-4o-mini"
@@ -136,7 +101,7 @@ async def test_the_request_is_a_chat_completion_with_tools(provider: Provider, m
     assert [json.loads(each["content"]) for each in body["messages"][3:]] == [[{"id": 1}], {"error": "away"}]
 
 
-async def test_tool_calls_come_out_as_structure(provider: Provider, make: MakeModel) -> None:
+async def test_tool_calls_come_out_as_structure(provider: ScriptedServer, make: MakeModel) -> None:
     provider.answers = [
         completion({"content": None, "tool_calls": [tool_call('{"status": "open"}')]}, finish="tool_calls")
     ]
@@ -149,7 +114,7 @@ async def test_tool_calls_come_out_as_structure(provider: Provider, make: MakeMo
 
 @pytest.mark.parametrize("written", ["{not json", "[1, 2]", '"text"', "null"])
 async def test_arguments_that_are_no_object_are_reported_and_not_guessed(
-    provider: Provider, make: MakeModel, written: str
+    provider: ScriptedServer, make: MakeModel, written: str
 ) -> None:
     provider.answers = [completion({"content": None, "tool_calls": [tool_call(written), tool_call("", "second")]})]
     reply = await ask(make())
@@ -157,7 +122,9 @@ async def test_arguments_that_are_no_object_are_reported_and_not_guessed(
     assert [each.arguments for each in reply.tool_calls] == [{}, {}]
 
 
-async def test_call_ids_are_unique_and_bounded_whatever_the_model_writes(provider: Provider, make: MakeModel) -> None:
+async def test_call_ids_are_unique_and_bounded_whatever_the_model_writes(
+    provider: ScriptedServer, make: MakeModel
+) -> None:
     calls = [
         tool_call("{}", "same"),
         tool_call("{}", "same"),
@@ -172,7 +139,9 @@ async def test_call_ids_are_unique_and_bounded_whatever_the_model_writes(provide
     assert all(1 <= len(each) <= 200 for each in ids)
 
 
-async def test_usage_is_the_providers_and_an_estimate_says_that_it_is_one(provider: Provider, make: MakeModel) -> None:
+async def test_usage_is_the_providers_and_an_estimate_says_that_it_is_one(
+    provider: ScriptedServer, make: MakeModel
+) -> None:
     provider.answers = [completion({"content": "Hello."}), completion({"content": "Hello."}, usage=None)]
     counted, guessed = await ask(make()), await ask(make())
     assert (counted.input_tokens, counted.output_tokens, counted.estimated) == (1000, 100, False)
@@ -180,7 +149,9 @@ async def test_usage_is_the_providers_and_an_estimate_says_that_it_is_one(provid
     assert guessed.input_tokens > 0
 
 
-async def test_the_price_is_the_providers_and_unknown_for_another_server(provider: Provider, make: MakeModel) -> None:
+async def test_the_price_is_the_providers_and_unknown_for_another_server(
+    provider: ScriptedServer, make: MakeModel
+) -> None:
     provider.answers = [completion({"content": "Hello."})]
     assert (await ask(make())).cost is None, "another server under the same API may charge anything, or nothing"
 
@@ -196,7 +167,9 @@ async def test_the_price_is_the_providers_and_unknown_for_another_server(provide
         assert (await ask(model)).cost is None
 
 
-async def test_a_rate_limit_is_waited_out_as_long_as_the_provider_says(provider: Provider, make: MakeModel) -> None:
+async def test_a_rate_limit_is_waited_out_as_long_as_the_provider_says(
+    provider: ScriptedServer, make: MakeModel
+) -> None:
     provider.answers = [failure(429, retry_after="0.2"), completion({"content": "Hello."})]
     began = asyncio.get_running_loop().time()
     assert (await ask(make())).text == "Hello."
@@ -204,20 +177,20 @@ async def test_a_rate_limit_is_waited_out_as_long_as_the_provider_says(provider:
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 529])
-async def test_a_failing_server_is_asked_again(provider: Provider, make: MakeModel, status: int) -> None:
+async def test_a_failing_server_is_asked_again(provider: ScriptedServer, make: MakeModel, status: int) -> None:
     provider.answers = [failure(status), completion({"content": "Hello."})]
     assert (await ask(make())).text == "Hello."
     assert len(provider.requests) == 2
 
 
-async def test_after_the_last_attempt_the_failure_comes_out(provider: Provider, make: MakeModel) -> None:
+async def test_after_the_last_attempt_the_failure_comes_out(provider: ScriptedServer, make: MakeModel) -> None:
     provider.answers = [failure(503, "overloaded")]
     with pytest.raises(ModelFailed, match="answered 503: overloaded"):
         await ask(make())
-    assert len(provider.requests) == ATTEMPTS
+    assert len(provider.requests) == Patience().attempts
 
 
-async def test_a_pause_that_is_too_long_is_not_waited_for(provider: Provider, make: MakeModel) -> None:
+async def test_a_pause_that_is_too_long_is_not_waited_for(provider: ScriptedServer, make: MakeModel) -> None:
     provider.answers = [failure(429, "quota", retry_after="3600")]
     with pytest.raises(ModelFailed, match="quota"):
         await ask(make())
@@ -225,7 +198,7 @@ async def test_a_pause_that_is_too_long_is_not_waited_for(provider: Provider, ma
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
-async def test_what_will_not_change_is_not_asked_again(provider: Provider, make: MakeModel, status: int) -> None:
+async def test_what_will_not_change_is_not_asked_again(provider: ScriptedServer, make: MakeModel, status: int) -> None:
     provider.answers = [failure(status, "wrong key")]
     with pytest.raises(ModelFailed, match="wrong key") as failed:
         await ask(make())
@@ -233,7 +206,7 @@ async def test_what_will_not_change_is_not_asked_again(provider: Provider, make:
     assert "sk-secret" not in str(failed.value)
 
 
-async def test_a_server_that_never_answers_is_given_up_on(provider: Provider, make: MakeModel) -> None:
+async def test_a_server_that_never_answers_is_given_up_on(provider: ScriptedServer, make: MakeModel) -> None:
     provider.answers = [None]
     with pytest.raises(ModelFailed, match=r"did not answer within 0\.1 s"):
         await ask(make(seconds=0.1))
@@ -246,14 +219,16 @@ async def test_a_server_that_is_not_there_is_named_as_such(make: MakeModel) -> N
 
 @pytest.mark.parametrize("content", [b"<html>", b"[]", b'{"choices": []}', b'{"choices": [{"message": 3}]}', b""])
 async def test_an_answer_that_is_no_completion_is_a_failure(
-    provider: Provider, make: MakeModel, content: bytes
+    provider: ScriptedServer, make: MakeModel, content: bytes
 ) -> None:
     provider.answers = [(200, {}, content)]
     with pytest.raises(ModelFailed, match="the model's endpoint"):
         await ask(make())
 
 
-async def test_an_answer_that_was_cut_says_so_and_a_refusal_is_an_answer(provider: Provider, make: MakeModel) -> None:
+async def test_an_answer_that_was_cut_says_so_and_a_refusal_is_an_answer(
+    provider: ScriptedServer, make: MakeModel
+) -> None:
     provider.answers = [
         completion({"content": "Once upon"}, finish="length"),
         completion({"content": None, "refusal": "No."}),
@@ -262,7 +237,7 @@ async def test_an_answer_that_was_cut_says_so_and_a_refusal_is_an_answer(provide
     assert (await ask(make())).text == "No."
 
 
-async def test_without_a_key_none_is_sent(provider: Provider, make: MakeModel) -> None:
+async def test_without_a_key_none_is_sent(provider: ScriptedServer, make: MakeModel) -> None:
     provider.answers = [completion({"content": "Hello."})]
     await ask(make(key=""))
-    assert "authorization" not in provider.requests[0][1]
+    assert "authorization" not in provider.requests[0].headers

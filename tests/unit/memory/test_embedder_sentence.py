@@ -9,7 +9,7 @@ import pytest
 
 from kit.settings import SettingsError
 from services.memory.app import create_app
-from services.memory.settings import EmbedderName, Settings
+from services.memory.settings import Settings
 
 np = pytest.importorskip("numpy", reason="the extra `sentence` is not installed")
 pytest.importorskip("tokenizers", reason="the extra `sentence` is not installed")
@@ -82,7 +82,7 @@ def test_another_model_is_refused(tmp_path: Path) -> None:
 def test_a_missing_model_is_told_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sentence, "PACKAGE", "no_such_package")
     with pytest.raises(SettingsError, match="make sentence"):
-        create_app(Settings(embedder=EmbedderName.SENTENCE))
+        create_app(Settings(embedder="sentence"))
 
 
 def test_safetensors_are_read() -> None:
