@@ -36,6 +36,8 @@ class StepKind(StrEnum):
     """Stops until a human decides."""
     FUNCTION = "function"
     """A Python coroutine that was registered with the worker."""
+    HTTP = "http"
+    """One request to an address under the operator's allow-list."""
 
 
 class StepStatus(StrEnum):
@@ -46,6 +48,33 @@ class StepStatus(StrEnum):
     SKIPPED = "skipped"
     UNKNOWN_OUTCOME = "unknown_outcome"
     """Was under way when its worker died and may not be repeated: a human decides."""
+
+
+class HttpMethod(StrEnum):
+    GET = "GET"
+    HEAD = "HEAD"
+    POST = "POST"
+    PUT = "PUT"
+    PATCH = "PATCH"
+    DELETE = "DELETE"
+
+
+HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$")]
+HeaderValue = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]{0,4000}$")]
+
+
+class HttpCall(Request):
+    """What an `http` step sends. It always carries an `Idempotency-Key` that is the same for every attempt."""
+
+    method: HttpMethod = HttpMethod.GET
+    url: Annotated[str, StringConstraints(min_length=1, max_length=4000)]
+    """May name earlier results; what is put in is percent-encoded, so that it stays one part of the path or query."""
+    headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict, max_length=50)
+    """Kept with the job and shown with it: no place for secrets."""
+    body: Any = None
+    """Sent as JSON; None sends none. May name earlier results."""
+    idempotent: bool = False
+    """The target does nothing twice under one Idempotency-Key, so that the request may be repeated after a crash."""
 
 
 class NewStep(Request):
@@ -61,10 +90,13 @@ class NewStep(Request):
     """`wait`: for how long."""
     function: Label | None = None
     """`function`: the registered name."""
+    request: HttpCall | None = None
+    """`http`: what is sent."""
     arguments: JsonObject = Field(default_factory=dict)
     repeatable: bool | None = None
-    """May the step be executed again after a crash? None: every kind but `function`. An `agent` step may, because
-    a repeated turn carries the same turn_id and is recorded once."""
+    """May the step be executed again when nobody knows how far it came? None: an `agent` step may, because a repeated
+    turn carries the same turn_id and is recorded once; an `http` step when its method is safe or PUT or DELETE, or its
+    target honours the Idempotency-Key; a `function` may not."""
     max_attempts: Annotated[int, Field(ge=1, le=20)] = 3
     timeout_seconds: Annotated[float, Field(gt=0, le=86_400)] = 120
 

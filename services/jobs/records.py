@@ -4,10 +4,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from bureau_contracts.jobs import Job, JobStatus, JobSummary, NewStep, StartJob, Step, StepKind, StepStatus
+from bureau_contracts.jobs import HttpMethod, Job, JobStatus, JobSummary, NewStep, StartJob, Step, StepKind, StepStatus
 from bureau_contracts.shapes import JsonObject
 from kit.identity import Owner
 from kit.telemetry import parse_traceparent
+
+REPEATABLE_METHODS = frozenset({HttpMethod.GET, HttpMethod.HEAD, HttpMethod.PUT, HttpMethod.DELETE})
+"""Once or several times, the effect is the same: RFC 9110, section 9.2.2."""
 
 
 @dataclass
@@ -86,7 +89,11 @@ class WorkerRecord:
 
 def repeatable(step: NewStep) -> bool:
     """Whether the step may be executed again when nobody knows how far it came."""
-    return step.kind is not StepKind.FUNCTION if step.repeatable is None else step.repeatable
+    if step.repeatable is not None:
+        return step.repeatable
+    if step.request is not None:
+        return step.request.idempotent or step.request.method in REPEATABLE_METHODS
+    return step.kind is not StepKind.FUNCTION
 
 
 def _step(index: int, step: StepRecord) -> Step:

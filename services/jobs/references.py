@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import quote
 
 _REFERENCE = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
 _ROOTS = ("steps", "input")
@@ -28,6 +29,22 @@ def fill(value: Any, scope: Mapping[str, Any]) -> Any:
     if isinstance(value, list):
         return [fill(child, scope) for child in value]
     return value
+
+
+def fill_url(url: str, scope: Mapping[str, Any]) -> str:
+    """As `fill`, but what is put in is percent-encoded: it cannot become another host, segment or parameter.
+
+    Raises BadReference also for dots alone.
+    """
+
+    def stand(match: re.Match[str]) -> str:
+        found = _follow(match[1], scope)
+        text = found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
+        if text and not text.strip("."):
+            raise BadReference(f"{{{{ {match[1]} }}}} is {text!r}, which means another folder in an address")
+        return quote(text, safe="")
+
+    return _REFERENCE.sub(stand, url)
 
 
 def named_steps(value: Any) -> Iterator[str]:

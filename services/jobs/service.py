@@ -33,6 +33,7 @@ NEEDS = {
     StepKind.AGENT: "message",
     StepKind.WAIT: "seconds",
     StepKind.FUNCTION: "function",
+    StepKind.HTTP: "request",
 }
 """The field that a step of this kind cannot be without."""
 EVENTS_AT_ONCE = 200
@@ -126,9 +127,12 @@ def _check_steps(steps: list[NewStep]) -> None:
             wrong.append(InvalidField(location=f"{place}.{needed}", message=f"a step of kind {step.kind} needs it"))
         if step.name in before:
             wrong.append(InvalidField(location=f"{place}.name", message="an earlier step has the same name"))
-        for field in ("message", "arguments"):
+        referring = {"message": step.message, "arguments": step.arguments}
+        if step.request is not None:
+            referring |= {"request.url": step.request.url, "request.body": step.request.body}
+        for field, value in referring.items():
             try:
-                unknown = set(named_steps(getattr(step, field))) - before
+                unknown = set(named_steps(value)) - before
             except BadReference as error:
                 wrong.append(InvalidField(location=f"{place}.{field}", message=str(error)))
             else:

@@ -1,8 +1,9 @@
 """What can be set of the jobs service. API and workers share one class: both must agree on the bounds."""
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from kit.settings import ServerSettings
+from services.jobs.allowed import Allowed, addresses
 from services.jobs.store import Bounds
 
 
@@ -31,6 +32,9 @@ class Settings(ServerSettings):
     """Jobs that a worker runs at once."""
     function_modules: str = ""
     """Modules, separated by commas, whose registered functions `function` steps may run. Only workers import them."""
+    http_allowed: str = ""
+    """Beginnings of addresses, separated by commas, that `http` steps may call: ``https://api.example.com/v1``. Empty:
+    none."""
     retry_first_seconds: float = Field(1.0, gt=0, le=3600)
     """Pause before the second attempt; it doubles with each further one, and half of it is random."""
     retry_longest_seconds: float = Field(60.0, gt=0, le=86_400)
@@ -39,6 +43,12 @@ class Settings(ServerSettings):
     """A step's result that is longer fails the step."""
     shutdown_seconds: float = Field(5.0, ge=0, le=3600)
     """How long a worker that was told to stop lets running steps finish before it hands them over."""
+
+    @field_validator("http_allowed")
+    @classmethod
+    def _addresses(cls, written: str) -> str:
+        Allowed(addresses(written))
+        return written
 
     @property
     def bounds(self) -> Bounds:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from bureau_contracts.jobs import NewStep, StepKind
 from bureau_contracts.registry import AutonomyLevel
 from kit.identity import Owner
-from services.jobs.references import fill
+from services.jobs.references import fill, fill_url
 
 
 class StepFailed(Exception):
@@ -61,4 +61,9 @@ def with_references(step: NewStep, scope: Mapping[str, Any]) -> NewStep:
     message = fill(step.message, scope)
     if message is not None and not isinstance(message, str):
         message = json.dumps(message, ensure_ascii=False)
-    return step.model_copy(update={"message": message, "arguments": fill(step.arguments, scope)})
+    request = step.request
+    if request is not None:
+        url, body = fill_url(request.url, scope), fill(request.body, scope)
+        request = request.model_copy(update={"url": url, "body": body})
+    filled = {"message": message, "arguments": fill(step.arguments, scope), "request": request}
+    return step.model_copy(update=filled)

@@ -14,18 +14,20 @@ from bureau.http import Caller
 from bureau.runtime import RuntimeClient
 from bureau.sessions import SessionsClient
 from bureau_contracts.jobs import StepKind
-from kit.http_client import service_http
+from kit.http_client import outside_http, service_http
 from kit.identity import PrincipalSigner
 from kit.lifeline import watch_lifeline
 from kit.logs import configure_logs
 from kit.redis import connect
 from kit.settings import SettingsError
 from kit.telemetry import Telemetry
+from services.jobs.allowed import Allowed, addresses
 from services.jobs.engine import Engine, Limits
 from services.jobs.functions import FunctionRunner, FunctionsError, load_functions
 from services.jobs.queue_redis import RedisPulse, RedisWorkQueue
 from services.jobs.settings import Settings
 from services.jobs.step_agent import AgentRunner
+from services.jobs.step_http import HttpRunner
 from services.jobs.steps import Runners
 
 ORPHAN_SECONDS = 1.0
@@ -98,10 +100,12 @@ async def _runners(settings: Settings, opened: AsyncExitStack) -> Runners:
 
     sessions = SessionsClient(await caller(settings.sessions_url, "sessions"))
     runtime = RuntimeClient(await caller(settings.runtime_url, "runtime"))
+    outside = await opened.enter_async_context(outside_http(timeout_seconds=120, connect_seconds=2))
     modules = [name.strip() for name in settings.function_modules.split(",") if name.strip()]
     return {
         StepKind.AGENT: AgentRunner(sessions, runtime),
         StepKind.FUNCTION: FunctionRunner(load_functions(modules)),
+        StepKind.HTTP: HttpRunner(outside, Allowed(addresses(settings.http_allowed)), settings.max_result_bytes),
     }
 
 
