@@ -1,5 +1,6 @@
 """Fork and rewind on every store: nothing is copied, nothing destroyed, and nothing shown that should not be."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -28,6 +29,7 @@ from services.sessions.record import Listing
 from services.sessions.service import SessionsService
 from services.sessions.store import SessionStore
 from tests.fakes import FixedClock
+from tests.session_rows import rows_left
 from tests.session_stores import ADAPTERS, make_store, opened
 
 ANNA, BEN = Principal("acme", "anna"), Principal("acme", "ben")
@@ -38,6 +40,7 @@ class House:
 
     def __init__(self, store: SessionStore) -> None:
         clock = FixedClock()
+        self.store = store
         self.sessions, self.branching = SessionsService(store, clock), Branching(store, clock)
 
     async def create(self, session_id: str = "sess-1", messages: int = 0) -> None:
@@ -272,3 +275,14 @@ async def test_going_back_tells_values_apart_that_python_takes_for_equal(house: 
     await house.sessions.set_state(ANNA, "sess-1", {"flag": True, "deep": [1.5, False]})
     await house.rewind("sess-1", 0)
     assert repr((await house.sessions.state(ANNA, "sess-1")).state) == repr({"flag": 1, "deep": [1.5, 0]})
+
+
+async def test_sessions_that_are_purged_at_the_same_time_leave_nothing_behind(house: House) -> None:
+    for _ in range(8):
+        await house.create(messages=3)
+        forks = [f"sess-{number}" for number in range(2, 8)]
+        for number, fork in enumerate(forks):
+            await house.fork("sess-1", fork, at_seq=1 + number % 3)
+            await house.sessions.set_state(ANNA, fork, {"step": number})
+        await asyncio.gather(*(house.sessions.purge(ANNA, each) for each in ["sess-1", *forks]))
+        assert await rows_left(house.store, ANNA.tenant) == {}
