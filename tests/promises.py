@@ -49,6 +49,22 @@ PROMISES: dict[str, list[str]] = {
         "tests/contract/stores/test_sessions_cached.py::test_an_id_that_is_used_again_shows_nothing_of_its_past",
         "tests/contract/stores/test_sessions_cached.py::test_nobody_is_shown_anothers_session_by_the_cache",
     ],
+    "A summary covers what it says, applies to nothing else, is never made twice, and loses no message": [
+        "tests/contract/stores/test_sessions_summaries.py::test_a_new_summary_builds_on_the_last_one",
+        "tests/contract/stores/test_sessions_summaries.py::test_after_a_rewind_only_what_is_still_shown_is_summarised",
+        "tests/contract/stores/test_sessions_summaries.py::test_two_at_once_make_one_summary",
+        "tests/contract/stores/test_sessions_summaries.py::test_a_summary_of_what_was_rewound_meanwhile_is_not_stored",
+        "tests/unit/sessions/test_summarising.py::test_covers_never_overlap_or_skip_and_what_is_left_fits",
+        "tests/contract/http/test_sessions_compaction_api.py::test_a_session_is_compacted_and_nothing_of_it_is_lost",
+    ],
+    "A summary made without a model keeps names, numbers, decisions, open questions, preferences and results": [
+        "tests/unit/sessions/test_extracting.py"
+        "::test_names_numbers_decisions_questions_preferences_and_results_survive",
+        "tests/unit/sessions/test_extracting.py::test_they_survive_many_summaries_of_summaries_too",
+    ],
+    "A long conversation goes on with a summary of its beginning": [
+        "tests/contract/http/test_runtime_api.py::test_a_long_conversation_goes_on_with_a_summary",
+    ],
     "A paused job stays paused, and nothing of a job is lost when Redis is killed": [
         "tests/integration/jobs/test_workers.py::test_a_paused_job_stays_paused_over_a_workers_restart",
         "tests/integration/jobs/test_redis_away.py::test_nothing_is_lost_when_redis_is_killed_in_the_middle_of_a_step",
