@@ -9,7 +9,7 @@ FIELDS = """
            m.tool_calls, m.tool_results, m.input_tokens, m.output_tokens, m.cost, m.trace_id, m.created_at, m.metadata,
            s.user_id, s.session_id AS shown_in, s.branch AS shown_branch, s.lineage, s.message_count, s.last_activity"""
 
-# Of every session that may show a message: the one that wrote it, unless its id is another's by now, and those that were
+# Of every session that may show a message: the one that wrote it, unless its id is now another's, and those that were
 # forked or rewound beyond it.
 SHOWN = """
     JOIN sessions.messages AS m USING (tenant, session_id, branch, seq)
