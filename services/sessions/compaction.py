@@ -59,8 +59,11 @@ class _Behind:
 
 
 class Compaction:
-    def __init__(self, store: SessionStore, summariser: Summariser, clock: Clock) -> None:
+    def __init__(
+        self, store: SessionStore, summariser: Summariser, clock: Clock, *, longest_seconds: float = LONGEST_SECONDS
+    ) -> None:
         self._store, self._summariser, self._clock = store, summariser, clock
+        self._longest_seconds = longest_seconds
         self._one_each: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self._swept_at: datetime | None = None
 
@@ -132,12 +135,12 @@ class Compaction:
 
     async def _compact(self, reach: Reach, session_id: str, limit: Limit) -> tuple[bool, _Behind]:
         """Piece by piece until what is left is within the limit, or nothing more can be summarised."""
-        give_up = time.monotonic() + LONGEST_SECONDS
+        give_up = time.monotonic() + self._longest_seconds
         async with self._alone(reach.tenant, session_id):
             first = behind = await self._read(reach, session_id, limit)
             while count := await asyncio.to_thread(_next_covered, behind, limit):
                 require_writable(behind.record.session)
-                if time.monotonic() > give_up:
+                if time.monotonic() >= give_up:
                     break
                 left = await self._cover(reach, session_id, behind, count, limit)
                 if left is None:
