@@ -9,16 +9,20 @@ from typing import Any, TypeVar
 import pytest
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
+from bureau_contracts.sessions import Lifecycle
 from bureau_contracts.shapes import JsonObject
 from kit.identity import TENANT_WIDE, Principal
 from services.sessions.branching import Branching
 from services.sessions.errors import SessionNotFound
+from services.sessions.lifecycle import Aging
 from services.sessions.record import Listing
+from services.sessions.retention import Retention
 from services.sessions.search import MessageIndex, SearchService
 from services.sessions.service import SessionsService
 from services.sessions.store import SessionStore
+from services.sessions.store_aging import AgingSessionStore
 from tests.fakes import FixedClock
-from tests.session_model import ModelSession, ModelSessions, Path, Refusal
+from tests.session_model import IDLE, ModelSession, ModelSessions, Path, Refusal
 
 T = TypeVar("T")
 
@@ -45,8 +49,10 @@ class Beside(RuleBasedStateMachine):
         super().__init__()
         number = next(_numbers)
         self.clock, self.model = FixedClock(), ModelSessions()
-        self.sessions = SessionsService(self.world.store, self.clock)
-        self.branching = Branching(self.world.store, self.clock)
+        aging = Aging(IDLE)
+        store = AgingSessionStore(self.world.store, aging, self.clock)
+        self.sessions, self.branching = SessionsService(store, self.clock), Branching(store, self.clock)
+        self.retention = Retention(store, self.clock, aging)
         self.searching = SearchService(self.world.index)
         self.anna, self.ben = Principal(f"acme-{number}", "anna"), Principal(f"acme-{number}", "ben")
         self.olga = Principal(f"acme-{number}", "olga", scopes=frozenset({TENANT_WIDE}))
@@ -82,8 +88,8 @@ class Beside(RuleBasedStateMachine):
         return session, SessionNotFound if session is None else None
 
     def begin(self, who: Principal, session_id: str, owner: str, path: Path) -> None:
-        view = self.world.run(self.sessions.view(who, session_id, 0))
-        self.model.kept[who.tenant, session_id] = ModelSession(owner, path, view.session.branch)
+        now, view = self.clock.now(), self.world.run(self.sessions.view(who, session_id, 0))
+        self.model.kept[who.tenant, session_id] = ModelSession(owner, path, view.session.branch, now, now)
         self.touched.add((who.tenant, session_id))
 
     @invariant()
@@ -108,6 +114,8 @@ class Beside(RuleBasedStateMachine):
         assert _json(shown.state) == _json(session.path.state)
         assert view.context == session.path.context
         assert (shown.version, shown.branch) == (session.version, session.branch)
+        assert shown.last_activity == session.last_activity
+        assert (shown.lifecycle is Lifecycle.EXPIRED) == session.is_expired(self.clock.now())
         branches = {branch: session.on(branch) for branch in (session.branch, *session.left)}
         listed = (await self.branching.list_branches(owner, session_id)).branches
         counts = [(branch, len(path.texts)) for branch, path in branches.items() if path]

@@ -17,6 +17,8 @@ from bureau_contracts.sessions import (
     Role,
 )
 from bureau_contracts.shapes import JsonObject
+from services.sessions.errors import SessionArchived
+from services.sessions.receipts import Once
 from tests.session_beside import Beside
 from tests.session_model import Lease, Path
 from tests.session_rows import rows_left, stored_texts
@@ -64,11 +66,11 @@ class Doings(Beside):
         who = self.who(person, session_id)
         session, missing = self.find(who, session_id)
         for text in self.texts(count):
-            refusal = missing or (session.refuses_write() if session else None)
+            refusal = missing or (session.refuses_write(self.clock.now()) if session else None)
             message = NewMessage(role=Role.USER, content=text)
             added = self.attempt(refusal, self.sessions.add_message(who, session_id, message))
             if session is not None and added is not None:
-                session.change(session.path.after([text]))
+                session.change(self.clock.now(), session.path.after([text]))
 
     @rule(
         person=people, session_id=ids, count=st.integers(0, 3), token=tokens, state=st.none() | states,
@@ -91,13 +93,14 @@ class Doings(Beside):
             expected_version=max(1, session.version - version) if session and version is not None else None,
         )
         refusal = missing or (session.refuses_turn(turn, self.clock.now()) if session else None)
+        now = self.clock.now()
         known = session is not None and turn.turn_id in session.turns
         stored = self.attempt(refusal, self.sessions.store_turn(who, session_id, turn))
         if session is None or stored is None or known:
             return
         before = len(session.path.texts)
         session.admit(turn.fencing_token)
-        session.change(session.path.after(texts, state, context))
+        session.change(now, session.path.after(texts, state, context), active=bool(texts))
         session.turns[turn.turn_id] = (turn, stored)
         assert (stored.first_seq, stored.last_seq) == ((before + 1, before + count) if texts else (None, None))
 
@@ -116,18 +119,18 @@ class Doings(Beside):
     def set_state(self, person: str, session_id: str, state: JsonObject) -> None:
         who = self.who(person, session_id)
         session, missing = self.find(who, session_id)
-        refusal = missing or (session.refuses_write() if session else None)
+        refusal = missing or (session.refuses_write(self.clock.now()) if session else None)
         if self.attempt(refusal, self.sessions.set_state(who, session_id, state)) and session is not None:
-            session.change(session.path.after([], state))
+            session.change(self.clock.now(), session.path.after([], state), active=False)
 
     @rule(person=people, session_id=ids, context=contexts)
     def set_context(self, person: str, session_id: str, context: Context | None) -> None:
         who = self.who(person, session_id)
         session, missing = self.find(who, session_id)
-        refusal = missing or (session.refuses_write() if session else None)
+        refusal = missing or (session.refuses_write(self.clock.now()) if session else None)
         self.attempt(refusal, self.sessions.set_context(who, session_id, context or Context()))
         if session is not None and refusal is None:
-            session.change(session.path.after([], None, context or Context()))
+            session.change(self.clock.now(), session.path.after([], None, context or Context()), active=False)
 
     @rule(person=people, session_id=ids, holder=st.sampled_from("xy"), ttl=st.sampled_from([20, 200]))
     def acquire_the_lease(self, person: str, session_id: str, holder: str, ttl: int) -> None:
@@ -151,6 +154,7 @@ class Doings(Beside):
             self.attempt(refusal, self.sessions.release_lease(who, session_id, number))
             if session is not None and refusal is None:
                 session.lease = None
+                session.noted_as_expired |= session.is_expired(now)
             return
         refusal = missing or (session.refuses_renewal(number, now) if session else None)
         renewal = RenewLease(fencing_token=number, ttl_seconds=40)
@@ -158,7 +162,7 @@ class Doings(Beside):
         if session is not None and session.lease is not None and lease is not None:
             session.lease.expires_at = lease.expires_at
 
-    @rule(seconds=st.sampled_from([-30, 5, 50]))
+    @rule(seconds=st.sampled_from([-30, 5, 5, 50, 50, 400]))
     def wait(self, seconds: int) -> None:
         """Clocks jump back, too."""
         self.clock.move(seconds)
@@ -168,13 +172,11 @@ class Doings(Beside):
         who = self.who(person, session_id)
         session, missing = self.find(who, session_id)
         to_seq = max(0, len(session.path.texts) - back) if session else 1
-        wanted = RewindSession(to_seq=to_seq, fencing_token=self.token(session, token))
-        refusal = missing or (
-            session.refuses_rewind(to_seq, wanted.fencing_token, self.clock.now()) if session else None
-        )
+        now, wanted = self.clock.now(), RewindSession(to_seq=to_seq, fencing_token=self.token(session, token))
+        refusal = missing or (session.refuses_rewind(to_seq, wanted.fencing_token, now) if session else None)
         rewound = self.attempt(refusal, self.branching.rewind(who, session_id, wanted))
         if session is not None and rewound is not None:
-            session.rewind(to_seq, wanted.fencing_token)
+            session.rewind(to_seq, wanted.fencing_token, now)
             assert (rewound.message_count, rewound.branch) == (to_seq, session.branch)
 
     @rule(session_id=ids, moves=st.lists(moves, min_size=4, max_size=15))
@@ -203,6 +205,7 @@ class Doings(Beside):
             shown = path if at_seq is None else path.until(at_seq)
             assert forked.at_seq == len(shown.texts)
             self.begin(who, to, session.user, shown)
+            session.noted_as_expired |= session.is_expired(self.clock.now())
 
     @rule(person=people, session_id=ids, really=seldom)
     def archive(self, person: str, session_id: str, really: bool) -> None:
@@ -212,7 +215,48 @@ class Doings(Beside):
         session, missing = self.find(who, session_id)
         self.attempt(missing, self.sessions.archive(who, session_id))
         if session is not None and not session.archived:
-            session.archived, session.lease, session.version = True, None, session.version + 1
+            session.archived, session.lease, session.noted_as_expired = True, None, False
+            session.change(self.clock.now(), active=False)
+
+    @rule(person=people, session_id=ids)
+    def resume(self, person: str, session_id: str) -> None:
+        who, now = self.who(person, session_id), self.clock.now()
+        session, missing = self.find(who, session_id)
+        refusal = missing or (SessionArchived if session and session.archived else None)
+        self.attempt(refusal, self.retention.resume(who, session_id))
+        if session is not None and session.is_expired(now):
+            session.noted_as_expired = False
+            session.change(now)
+
+    @rule(session_id=ids, key=st.sampled_from(["k1", "k2"]), rewinds=st.booleans(), content=st.integers(0, 1))
+    def write_once(self, session_id: str, key: str, rewinds: bool, content: int) -> None:
+        """A message, or a step back to the message `content`, under a key that may have been used."""
+        who, now = self.who("owner", session_id), self.clock.now()
+        session, missing = self.find(who, session_id)
+        doing = f"{rewinds} {content}"
+        once, text = Once(key, doing), self.texts(1)[0]
+        known = session is not None and key in session.receipts
+        token = session.lease.token if session and session.lease else None
+        refusal = missing or (session.refuses_key(key, doing) if session else None)
+        if session is not None and not known:
+            refusal = session.refuses_rewind(content, token, now) if rewinds else session.refuses_write(now)
+        answer: int | None
+        if rewinds:
+            wanted = RewindSession(to_seq=content, fencing_token=token)
+            rewound = self.attempt(refusal, self.branching.rewind(who, session_id, wanted, once))
+            answer = rewound.version if rewound else None
+        else:
+            message = NewMessage(role=Role.USER, content=text)
+            added = self.attempt(refusal, self.sessions.add_message(who, session_id, message, once))
+            answer = added.seq if added else None
+        if session is None or answer is None:
+            return
+        if not known and rewinds:
+            session.rewind(content, token, now)
+        elif not known:
+            session.change(now, session.path.after([text]))
+        session.receipts.setdefault(key, (doing, session.version if rewinds else len(session.path.texts)))
+        assert answer == session.receipts[key][1]
 
     @rule(person=people, session_id=ids, really=seldom)
     def purge(self, person: str, session_id: str, really: bool = True) -> None:
@@ -228,9 +272,10 @@ class Doings(Beside):
 
     @rule(person=people, session_id=ids)
     def look_around(self, person: str, session_id: str) -> None:
-        who = self.who(person, session_id)
+        who, now = self.who(person, session_id), self.clock.now()
         mine = self.model.shown_to(who)
-        assert self.world.run(self._listed(who)) == sorted(each for each in mine if not mine[each].archived)
+        active = [each for each, session in mine.items() if not session.archived and not session.is_expired(now)]
+        assert self.world.run(self._listed(who)) == sorted(active)
         hits = self.world.run(self._found(who))
         assert {text for _, _, text in hits} == {text for session in mine.values() for text in session.path.texts}
         assert all(mine[shown_in].path.texts[seq - 1] == text for shown_in, seq, text in hits)

@@ -1,22 +1,27 @@
 """What sessions do, said as plainly as possible: no branch shares anything, whatever is forked or left is copied."""
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bureau_contracts.sessions import Context, NewTurn, TurnStored
 from bureau_contracts.shapes import JsonObject
 from kit.identity import TENANT_WIDE, Principal
 from services.sessions.errors import (
     BranchNotFound,
+    IdempotencyKeyReused,
     LeaseHeld,
     LeaseLost,
     NoSuchMessage,
     SessionArchived,
     SessionExists,
+    SessionExpired,
     StaleWriter,
     TurnDiffers,
     VersionConflict,
 )
+
+IDLE = timedelta(minutes=5)
+"""A session that lies idle for so long has expired."""
 
 Refusal = type[Exception] | None
 """What an attempt is refused with; None when it is not."""
@@ -60,29 +65,43 @@ class ModelSession:
     user: str
     path: Path
     branch: int
+    updated_at: datetime
+    last_activity: datetime
     version: int = 1
     left: dict[int, Path] = field(default_factory=dict)
     turns: dict[str, tuple[NewTurn, TurnStored]] = field(default_factory=dict)
     lease: Lease | None = None
     last_token: int = 0
+    receipts: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """By key: what was done under it, and the answer."""
     archived: bool = False
+    noted_as_expired: bool = False
+    """So that no clock that jumps back makes it active again."""
 
     def on(self, branch: int | None) -> Path | None:
         return self.path if branch in (None, self.branch) else self.left.get(branch or 0)
 
-    def change(self, path: Path) -> None:
-        self.path = path
+    def change(self, now: datetime, path: Path | None = None, *, active: bool = True) -> None:
+        self.path = path or self.path
         self.version += 1
+        self.updated_at = max(now, self.updated_at)
+        if active:
+            self.last_activity = self.updated_at
+
+    def is_expired(self, now: datetime) -> bool:
+        return not self.archived and (self.noted_as_expired or self.last_activity + IDLE <= now)
 
     def is_held(self, now: datetime) -> bool:
         return self.lease is not None and now < self.lease.expires_at
 
-    def refuses_write(self) -> Refusal:
-        return SessionArchived if self.archived else None
-
-    def refuses_writer(self, token: int | None, now: datetime) -> Refusal:
+    def refuses_write(self, now: datetime) -> Refusal:
         if self.archived:
             return SessionArchived
+        return SessionExpired if self.is_expired(now) else None
+
+    def refuses_writer(self, token: int | None, now: datetime) -> Refusal:
+        if refusal := self.refuses_write(now):
+            return refusal
         own = self.lease is not None and token == self.lease.token
         return None if own or (token is None and not self.is_held(now)) else StaleWriter
 
@@ -104,25 +123,28 @@ class ModelSession:
 
     def refuses_lease(self, holder: str, now: datetime) -> Refusal:
         held = self.lease is not None and self.lease.holder != holder and self.is_held(now)
-        return self.refuses_write() or (LeaseHeld if held else None)
+        return self.refuses_write(now) or (LeaseHeld if held else None)
 
     def refuses_renewal(self, token: int, now: datetime) -> Refusal:
-        return self.refuses_write() or self.refuses_release(token) or (None if self.is_held(now) else LeaseLost)
+        return self.refuses_write(now) or self.refuses_release(token) or (None if self.is_held(now) else LeaseLost)
 
     def refuses_release(self, token: int) -> Refusal:
         return None if self.lease is not None and self.lease.token == token else LeaseLost
+
+    def refuses_key(self, key: str, doing: str) -> Refusal:
+        return IdempotencyKeyReused if key in self.receipts and self.receipts[key][0] != doing else None
 
     def admit(self, token: int | None) -> None:
         """Who writes without a token ends a lease that nobody holds."""
         if token is None:
             self.lease = None
 
-    def rewind(self, to_seq: int, token: int | None) -> None:
+    def rewind(self, to_seq: int, token: int | None, now: datetime) -> None:
         if to_seq < len(self.path.texts):
             self.admit(token)
             self.left[self.branch] = self.path
             self.branch += 1
-            self.change(self.path.until(to_seq))
+            self.change(now, self.path.until(to_seq))
 
     def texts(self) -> set[str]:
         """On all of its branches."""

@@ -39,7 +39,7 @@ async def _try_out(store: SessionStore, examples: int, steps: int) -> None:
 async def test_whatever_is_done_in_whatever_order_every_store_shows_what_was_done(
     adapter: str, request: pytest.FixtureRequest
 ) -> None:
-    await _try_out(make_store(adapter, request), 120 if adapter == "memory" else 30, 25)
+    await _try_out(make_store(adapter, request), 80 if adapter == "memory" else 30, 25)
 
 
 @pytest.mark.chaos
