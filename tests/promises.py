@@ -49,6 +49,16 @@ PROMISES: dict[str, list[str]] = {
         "tests/contract/stores/test_sessions_cached.py::test_an_id_that_is_used_again_shows_nothing_of_its_past",
         "tests/contract/stores/test_sessions_cached.py::test_nobody_is_shown_anothers_session_by_the_cache",
     ],
+    "A fork or rewind copies and destroys no message; state and context go back too; what nobody shows is erased": [
+        "tests/contract/stores/test_sessions_branches.py"
+        "::test_a_fork_shows_what_was_said_until_then_and_goes_its_own_way",
+        "tests/contract/stores/test_sessions_branches.py"
+        "::test_what_a_fork_shows_outlives_the_purge_of_its_source_and_nothing_else_does",
+        "tests/contract/stores/test_sessions_postgres.py"
+        "::test_of_sessions_that_are_purged_at_the_same_time_nothing_stays_behind",
+        "tests/contract/stores/test_sessions_model.py"
+        "::test_whatever_is_done_in_whatever_order_every_store_shows_what_was_done",
+    ],
     "A summary covers what it says, applies to nothing else, is never made twice, and loses no message": [
         "tests/contract/stores/test_sessions_summaries.py::test_a_new_summary_builds_on_the_last_one",
         "tests/contract/stores/test_sessions_summaries.py::test_after_a_rewind_only_what_is_still_shown_is_summarised",
