@@ -72,6 +72,16 @@ PROMISES: dict[str, list[str]] = {
         "::test_names_numbers_decisions_questions_preferences_and_results_survive",
         "tests/unit/sessions/test_extracting.py::test_they_survive_many_summaries_of_summaries_too",
     ],
+    "A write to a session that is sent again under its key is done once, and gets the first answer": [
+        "tests/contract/stores/test_sessions_receipts.py"
+        "::test_of_32_callers_with_one_key_one_writes_and_all_get_its_answer",
+        "tests/contract/http/test_sessions_life_api.py"
+        "::test_a_request_sent_twice_under_a_key_gets_the_first_answer_and_status",
+    ],
+    "A person's sessions and state can be erased, and nothing of others goes with them": [
+        "tests/contract/stores/test_sessions_scopes.py"
+        "::test_erasing_a_person_takes_all_of_that_persons_and_nothing_of_others",
+    ],
     "A long conversation goes on with a summary of its beginning": [
         "tests/contract/http/test_runtime_api.py::test_a_long_conversation_goes_on_with_a_summary",
     ],
@@ -94,6 +104,11 @@ PROMISES: dict[str, list[str]] = {
         "tests/e2e/test_isolation.py::test_another_users_memories_are_not_found",
         "tests/e2e/test_isolation.py::test_another_users_job_is_not_there",
         "tests/e2e/test_isolation.py::test_another_tenant_sees_nothing_of_this_one",
+        "tests/contract/http/test_sessions_isolation.py::test_every_route_is_in_the_matrix",
+        "tests/contract/http/test_sessions_isolation.py"
+        "::test_anothers_session_is_answered_exactly_as_one_that_is_missing",
+        "tests/contract/http/test_sessions_isolation.py"
+        "::test_nothing_of_anothers_is_listed_found_taken_or_erased",
     ],
     "A search for messages never leaves its reach, whatever is asked": [
         "tests/contract/stores/test_sessions_search.py::test_nobody_finds_what_is_out_of_reach",
