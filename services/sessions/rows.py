@@ -31,6 +31,10 @@ APPENDED_TIMES, MESSAGE_TIMES = (0, 1), (14,)
 """Which of `appended_values` and `message_values` are times."""
 
 
+JSON_COLUMNS = ("metadata", "state", "context", "lineage", "user_state", "app_state")
+"""Of a session's row: what makes it large."""
+
+
 class Row(Protocol):
     """A row of either driver: values by the name of their column."""
 

@@ -30,8 +30,6 @@ from services.sessions.record import (
 from services.sessions.sqlite_database import SqliteDatabase
 from services.sessions.store import Decide, T
 
-JSON_COLUMNS = ("metadata", "state", "context", "lineage", "user_state", "app_state")
-
 
 class SqliteSessionStore:
     """Decisions run on the writer's thread, reads on a snapshot."""
@@ -218,7 +216,7 @@ class SqliteSessionStore:
         if record is None:
             row = _row(connection, reach, session_id)
             record = rows.record_of(row)
-            self._records.keep(record, sum(len(row[column] or "") for column in JSON_COLUMNS))
+            self._records.keep(record, sum(len(row[column] or "") for column in rows.JSON_COLUMNS))
         elif reach.user not in (None, record.session.user_id):
             raise SessionNotFound(session_id)
         return record
