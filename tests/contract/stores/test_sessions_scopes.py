@@ -8,7 +8,7 @@ import pytest
 from bureau_contracts.sessions import ForkSession, NewMessage, NewSession, NewTurn, RewindSession, Role
 from bureau_contracts.shapes import JsonObject
 from kit.errors import Forbidden
-from kit.identity import ADMIN, TENANT_WIDE, Principal
+from kit.identity import ADMIN, TENANT_WIDE, Owner, Principal
 from services.sessions.branching import Branching
 from services.sessions.errors import SessionNotFound
 from services.sessions.lifecycle import Aging
@@ -18,7 +18,7 @@ from services.sessions.scopes import WRITE_APP
 from services.sessions.service import SessionsService
 from services.sessions.store import SessionStore
 from tests.fakes import FixedClock
-from tests.session_stores import ADAPTERS, make_store, opened
+from tests.session_stores import ADAPTERS, CACHED, LASTING, make_store, opened
 
 ANNA, BEN = Principal("acme", "anna"), Principal("acme", "ben")
 STRANGER = Principal("globex", "anna", scopes=frozenset({ADMIN}))
@@ -135,6 +135,24 @@ async def test_a_refused_turn_changes_no_shared_key(house: House) -> None:
     with pytest.raises(Exception, match="version"):
         await house.sessions.store_turn(ANNA, "sess-1", refused)
     assert await house.state(ANNA, "sess-2") == {}
+
+
+@pytest.mark.parametrize("adapter", [*LASTING, *CACHED])
+async def test_what_another_process_wrote_or_erased_is_in_the_next_answer(
+    adapter: str, request: pytest.FixtureRequest
+) -> None:
+    async with opened(make_store(adapter, request)) as one, opened(make_store(adapter, request)) as two:
+        here, there = SessionsService(one, FixedClock()), SessionsService(two, FixedClock())
+        for session_id in ("sess-1", "sess-2"):
+            await here.create(ANNA, NewSession(session_id=session_id))
+        await here.set_state(ANNA, "sess-1", {"user:a": 1})
+        assert (await there.set_state(ANNA, "sess-2", {"user:b": 2})).state == {"user:a": 1, "user:b": 2}
+        assert (await here.set_state(ANNA, "sess-1", {"own": 1})).state == {"own": 1, "user:a": 1, "user:b": 2}
+        await two.forget_shared_state(Owner("acme", "anna"))
+        assert (await here.set_state(ANNA, "sess-1", {"own": 2})).state == {"own": 2}
+        await here.set_state(ANNA, "sess-1", {"user:a": 3})
+        await one.forget_shared_state(Owner("acme", "anna"))
+        assert (await here.set_state(ANNA, "sess-1", {"own": 4})).state == {"own": 4}
 
 
 async def test_a_users_keys_outlive_a_purged_session(house: House) -> None:
