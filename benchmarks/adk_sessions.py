@@ -72,6 +72,7 @@ def sessions_service(database_url: str, public_key: str) -> Iterator[str]:
         "SESSIONS_PORT": str(port),
         "SESSIONS_DATABASE_URL": database_url,
         "SESSIONS_MAX_MESSAGES_PER_MINUTE": "0",
+        "SESSIONS_MAX_PER_USER": "0",
         "BUREAU_IDENTITY_PUBLIC_KEYS": public_key,
         "BUREAU_LOG_LEVEL": "error",
     }

@@ -1,6 +1,6 @@
 """Identifiers: a prefix that says what it is, and a UUIDv7, so that they sort by time of creation."""
 
-from uuid_utils.compat import uuid7
+from uuid_utils import uuid7
 
 
 def new_id(prefix: str) -> str:

@@ -55,6 +55,42 @@ PROMISES: dict[str, list[str]] = {
         "tests/contract/stores/test_sessions_cached.py::test_an_id_that_is_used_again_shows_nothing_of_its_past",
         "tests/contract/stores/test_sessions_cached.py::test_nobody_is_shown_anothers_session_by_the_cache",
     ],
+    "A fork or rewind copies and destroys no message; state and context go back too; what nobody shows is erased": [
+        "tests/contract/stores/test_sessions_branches.py"
+        "::test_a_fork_shows_what_was_said_until_then_and_goes_its_own_way",
+        "tests/contract/stores/test_sessions_branches.py"
+        "::test_what_a_fork_shows_outlives_the_purge_of_its_source_and_nothing_else_does",
+        "tests/contract/stores/test_sessions_postgres.py"
+        "::test_of_sessions_that_are_purged_at_the_same_time_nothing_stays_behind",
+        "tests/contract/stores/test_sessions_model.py"
+        "::test_whatever_is_done_in_whatever_order_every_store_shows_what_was_done",
+    ],
+    "A summary covers what it says, applies to nothing else, is never made twice, and loses no message": [
+        "tests/contract/stores/test_sessions_summaries.py::test_a_new_summary_builds_on_the_last_one",
+        "tests/contract/stores/test_sessions_summaries.py::test_after_a_rewind_only_what_is_still_shown_is_summarised",
+        "tests/contract/stores/test_sessions_summaries.py::test_two_at_once_make_one_summary",
+        "tests/contract/stores/test_sessions_summaries.py::test_a_summary_of_what_was_rewound_meanwhile_is_not_stored",
+        "tests/unit/sessions/test_summarising.py::test_covers_never_overlap_or_skip_and_what_is_left_fits",
+        "tests/contract/http/test_sessions_compaction_api.py::test_a_session_is_compacted_and_nothing_of_it_is_lost",
+    ],
+    "A summary made without a model keeps names, numbers, decisions, open questions, preferences and results": [
+        "tests/unit/sessions/test_extracting.py"
+        "::test_names_numbers_decisions_questions_preferences_and_results_survive",
+        "tests/unit/sessions/test_extracting.py::test_they_survive_many_summaries_of_summaries_too",
+    ],
+    "A write to a session that is sent again under its key is done once, and gets the first answer": [
+        "tests/contract/stores/test_sessions_receipts.py"
+        "::test_of_32_callers_with_one_key_one_writes_and_all_get_its_answer",
+        "tests/contract/http/test_sessions_life_api.py"
+        "::test_a_request_sent_twice_under_a_key_gets_the_first_answer_and_status",
+    ],
+    "A person's sessions and state can be erased, and nothing of others goes with them": [
+        "tests/contract/stores/test_sessions_scopes.py"
+        "::test_erasing_a_person_takes_all_of_that_persons_and_nothing_of_others",
+    ],
+    "A long conversation goes on with a summary of its beginning": [
+        "tests/contract/http/test_runtime_api.py::test_a_long_conversation_goes_on_with_a_summary",
+    ],
     "A paused job stays paused, and nothing of a job is lost when Redis is killed": [
         "tests/integration/jobs/test_workers.py::test_a_paused_job_stays_paused_over_a_workers_restart",
         "tests/integration/jobs/test_redis_away.py::test_nothing_is_lost_when_redis_is_killed_in_the_middle_of_a_step",
@@ -74,6 +110,11 @@ PROMISES: dict[str, list[str]] = {
         "tests/e2e/test_isolation.py::test_another_users_memories_are_not_found",
         "tests/e2e/test_isolation.py::test_another_users_job_is_not_there",
         "tests/e2e/test_isolation.py::test_another_tenant_sees_nothing_of_this_one",
+        "tests/contract/http/test_sessions_isolation.py::test_every_route_is_in_the_matrix",
+        "tests/contract/http/test_sessions_isolation.py"
+        "::test_anothers_session_is_answered_exactly_as_one_that_is_missing",
+        "tests/contract/http/test_sessions_isolation.py"
+        "::test_nothing_of_anothers_is_listed_found_taken_or_erased",
     ],
     "A search for messages never leaves its reach, whatever is asked": [
         "tests/contract/stores/test_sessions_search.py::test_nobody_finds_what_is_out_of_reach",

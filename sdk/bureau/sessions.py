@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator
 from datetime import datetime
+from typing import Any
 
 from bureau.http import Caller, segment
 from bureau_contracts.sessions import (
     AcquireLease,
     BackupMade,
     BranchList,
+    CleanUpSessions,
     Compacted,
     CompactSession,
     Context,
@@ -33,6 +35,8 @@ from bureau_contracts.sessions import (
     SessionPage,
     SessionResumed,
     SessionRewound,
+    SessionsCleanedUp,
+    SessionsErased,
     SessionStatus,
     SessionView,
     StateAnswer,
@@ -49,12 +53,17 @@ from bureau_contracts.shapes import JsonObject
 
 
 class SessionsClient:
+    """A call that writes takes an `idempotency_key`: then it may be repeated, and is done once. The same key with
+    another call is a Conflict."""
+
     def __init__(self, caller: Caller) -> None:
         self._call = caller.call
 
-    async def create(self, session: NewSession | None = None) -> SessionCreated:
+    async def create(self, session: NewSession | None = None, *, idempotency_key: str | None = None) -> SessionCreated:
         """Conflict when an id was chosen that exists."""
-        return await self._call(SessionCreated, "POST", "/sessions", body=session or NewSession())
+        return await self._call(
+            SessionCreated, "POST", "/sessions", body=session or NewSession(), **_once(idempotency_key)
+        )
 
     async def get(self, session_id: str, *, history_limit: int | None = None) -> SessionView:
         params = {"history_limit": history_limit}
@@ -90,15 +99,21 @@ class SessionsClient:
         params = {"before": before, "after": after, "limit": limit, "branch": branch}
         return await self._call(HistoryPage, "GET", f"{_path(session_id)}/history", params=params)
 
-    async def fork(self, session_id: str, fork: ForkSession | None = None) -> SessionForked:
+    async def fork(
+        self, session_id: str, fork: ForkSession | None = None, *, idempotency_key: str | None = None
+    ) -> SessionForked:
         """A new session that shows this one's messages, up to `at_seq`."""
         body = fork or ForkSession()
-        return await self._call(SessionForked, "POST", f"{_path(session_id)}/fork", body=body)
+        return await self._call(SessionForked, "POST", f"{_path(session_id)}/fork", body=body, **_once(idempotency_key))
 
-    async def rewind(self, session_id: str, to_seq: int, *, fencing_token: int | None = None) -> SessionRewound:
+    async def rewind(
+        self, session_id: str, to_seq: int, *, fencing_token: int | None = None, idempotency_key: str | None = None
+    ) -> SessionRewound:
         """Back to the message `to_seq`; what came after it stays on a branch of its own."""
         body = RewindSession(to_seq=to_seq, fencing_token=fencing_token)
-        return await self._call(SessionRewound, "POST", f"{_path(session_id)}/rewind", body=body)
+        return await self._call(
+            SessionRewound, "POST", f"{_path(session_id)}/rewind", body=body, **_once(idempotency_key)
+        )
 
     async def branches(self, session_id: str) -> BranchList:
         return await self._call(BranchList, "GET", f"{_path(session_id)}/branches")
@@ -127,11 +142,17 @@ class SessionsClient:
         """Does now, for one's tenant, what the service does by itself now and then (a tenant-wide scope)."""
         return await self._call(Swept, "POST", "/sessions/sweep", repeatable=True)
 
-    async def add_message(self, session_id: str, message: NewMessage) -> MessageAdded:
-        return await self._call(MessageAdded, "POST", f"{_path(session_id)}/history", body=message)
+    async def add_message(
+        self, session_id: str, message: NewMessage, *, idempotency_key: str | None = None
+    ) -> MessageAdded:
+        return await self._call(
+            MessageAdded, "POST", f"{_path(session_id)}/history", body=message, **_once(idempotency_key)
+        )
 
-    async def track(self, session_id: str, invocation: NewInvocation) -> Tracked:
-        return await self._call(Tracked, "POST", f"{_path(session_id)}/invocations", body=invocation)
+    async def track(self, session_id: str, invocation: NewInvocation, *, idempotency_key: str | None = None) -> Tracked:
+        return await self._call(
+            Tracked, "POST", f"{_path(session_id)}/invocations", body=invocation, **_once(idempotency_key)
+        )
 
     async def turn(self, session_id: str, turn: NewTurn) -> TurnStored:
         """Stores a whole turn or nothing. May be sent again: the same turn_id is stored once."""
@@ -144,37 +165,49 @@ class SessionsClient:
     async def context(self, session_id: str) -> Context:
         return await self._call(Context, "GET", f"{_path(session_id)}/context")
 
-    async def set_context(self, session_id: str, context: Context) -> Updated:
-        return await self._call(Updated, "PUT", f"{_path(session_id)}/context", body=context)
+    async def set_context(self, session_id: str, context: Context, *, idempotency_key: str | None = None) -> Updated:
+        return await self._call(Updated, "PUT", f"{_path(session_id)}/context", body=context, **_once(idempotency_key))
 
     async def state(self, session_id: str) -> StateAnswer:
         return await self._call(StateAnswer, "GET", f"{_path(session_id)}/state")
 
-    async def set_state(self, session_id: str, changes: JsonObject) -> StateAnswer:
+    async def set_state(
+        self, session_id: str, changes: JsonObject, *, idempotency_key: str | None = None
+    ) -> StateAnswer:
         body = StatePatch(state=changes)
-        return await self._call(StateAnswer, "PATCH", f"{_path(session_id)}/state", body=body)
+        return await self._call(StateAnswer, "PATCH", f"{_path(session_id)}/state", body=body, **_once(idempotency_key))
 
-    async def set_status(self, session_id: str, status: SessionStatus) -> Updated:
+    async def set_status(
+        self, session_id: str, status: SessionStatus, *, idempotency_key: str | None = None
+    ) -> Updated:
         body = StatusChange(status=status)
-        return await self._call(Updated, "PATCH", f"{_path(session_id)}/status", body=body)
+        return await self._call(Updated, "PATCH", f"{_path(session_id)}/status", body=body, **_once(idempotency_key))
 
     async def resume(self, session_id: str) -> SessionResumed:
         """Makes an expired session active again; an active one stays as it is."""
         return await self._call(SessionResumed, "POST", f"{_path(session_id)}/resume", repeatable=True)
 
-    async def acquire_lease(self, session_id: str, holder: str, *, ttl_seconds: float = 30) -> Lease:
+    async def acquire_lease(
+        self, session_id: str, holder: str, *, ttl_seconds: float = 30, idempotency_key: str | None = None
+    ) -> Lease:
         """Conflict while somebody else holds it."""
         body = AcquireLease(holder=holder, ttl_seconds=ttl_seconds)
-        return await self._call(Lease, "POST", f"{_path(session_id)}/lease", body=body)
+        return await self._call(Lease, "POST", f"{_path(session_id)}/lease", body=body, **_once(idempotency_key))
 
-    async def renew_lease(self, session_id: str, fencing_token: int, *, ttl_seconds: float = 30) -> Lease:
+    async def renew_lease(
+        self, session_id: str, fencing_token: int, *, ttl_seconds: float = 30, idempotency_key: str | None = None
+    ) -> Lease:
         """Conflict when it was lost."""
         body = RenewLease(fencing_token=fencing_token, ttl_seconds=ttl_seconds)
-        return await self._call(Lease, "PUT", f"{_path(session_id)}/lease/renew", body=body)
+        return await self._call(Lease, "PUT", f"{_path(session_id)}/lease/renew", body=body, **_once(idempotency_key))
 
-    async def release_lease(self, session_id: str, fencing_token: int) -> Deleted:
+    async def release_lease(
+        self, session_id: str, fencing_token: int, *, idempotency_key: str | None = None
+    ) -> Deleted:
         params = {"fencing_token": fencing_token}
-        return await self._call(Deleted, "DELETE", f"{_path(session_id)}/lease", params=params)
+        return await self._call(
+            Deleted, "DELETE", f"{_path(session_id)}/lease", params=params, **_once(idempotency_key)
+        )
 
     async def search(
         self, text: str, *, user_id: str | None = None, session_id: str | None = None, role: Role | None = None,
@@ -190,13 +223,27 @@ class SessionsClient:
         """A session with everything in it, as of one moment."""
         return await self._call(SessionExport, "GET", f"{_path(session_id)}/export", timeout_seconds=300)
 
-    async def import_(self, session: SessionExport) -> SessionImported:
+    async def import_(self, session: SessionExport, *, idempotency_key: str | None = None) -> SessionImported:
         """Makes a session of an export, in one's own tenant. Conflict when its id exists."""
-        return await self._call(SessionImported, "POST", "/sessions/import", body=session, timeout_seconds=300)
+        return await self._call(
+            SessionImported, "POST", "/sessions/import", body=session, timeout_seconds=300, **_once(idempotency_key)
+        )
 
     async def back_up(self) -> BackupMade:
         """Copies the service's SQLite file beside it (scope `admin`). Conflict when sessions are in Postgres."""
         return await self._call(BackupMade, "POST", "/sessions/backup")
+
+    async def clean_up(
+        self, *, older_than_days: int = 7, user_id: str | None = None, purge: bool = False, dry_run: bool = False
+    ) -> SessionsCleanedUp:
+        """Archives (or purges) completed sessions that lie idle for so long; may be repeated."""
+        body = CleanUpSessions(older_than_days=older_than_days, user_id=user_id, purge=purge, dry_run=dry_run)
+        return await self._call(SessionsCleanedUp, "POST", "/sessions/cleanup", body=body, repeatable=True)
+
+    async def erase(self, user_id: str) -> SessionsErased:
+        """Everything of one person: all sessions, and the state under `user:`."""
+        params = {"user_id": user_id}
+        return await self._call(SessionsErased, "DELETE", "/sessions", params=params, timeout_seconds=300)
 
     async def delete(self, session_id: str, *, purge: bool = False) -> Deleted:
         """Archives the session; with `purge` it is erased."""
@@ -206,3 +253,8 @@ class SessionsClient:
 
 def _path(session_id: str) -> str:
     return f"/sessions/{segment(session_id)}"
+
+
+def _once(idempotency_key: str | None) -> dict[str, Any]:
+    """What a call needs that is done once, however often it is sent."""
+    return {} if idempotency_key is None else {"headers": {"Idempotency-Key": idempotency_key}, "repeatable": True}

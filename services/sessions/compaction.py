@@ -33,6 +33,8 @@ PAGE = 1000
 """Messages that are read at once."""
 LONGEST_SECONDS = 60.0
 """After so long no further piece is begun; what is summarised by then is stored."""
+AHEAD_TOKENS = 4 * PIECE_TOKENS
+"""How much is read ahead of what is summarised."""
 SWEPT_AT_ONCE = 100
 LOOKS_BACK = timedelta(days=1)
 """How far a sweep looks for sessions that were active, when it does not know when the last one was."""
@@ -57,8 +59,11 @@ class _Behind:
 
 
 class Compaction:
-    def __init__(self, store: SessionStore, summariser: Summariser, clock: Clock) -> None:
+    def __init__(
+        self, store: SessionStore, summariser: Summariser, clock: Clock, *, longest_seconds: float = LONGEST_SECONDS
+    ) -> None:
         self._store, self._summariser, self._clock = store, summariser, clock
+        self._longest_seconds = longest_seconds
         self._one_each: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self._swept_at: datetime | None = None
 
@@ -130,28 +135,32 @@ class Compaction:
 
     async def _compact(self, reach: Reach, session_id: str, limit: Limit) -> tuple[bool, _Behind]:
         """Piece by piece until what is left is within the limit, or nothing more can be summarised."""
-        give_up = time.monotonic() + LONGEST_SECONDS
+        give_up = time.monotonic() + self._longest_seconds
         async with self._alone(reach.tenant, session_id):
             first = behind = await self._read(reach, session_id, limit)
             while count := await asyncio.to_thread(_next_covered, behind, limit):
                 require_writable(behind.record.session)
-                if time.monotonic() > give_up or not await self._cover(reach, session_id, behind, count, limit):
+                if time.monotonic() >= give_up:
                     break
-                behind = await self._read(reach, session_id, limit)
+                left = await self._cover(reach, session_id, behind, count, limit)
+                if left is None:
+                    break
+                much = await asyncio.to_thread(_is_much, left, limit)
+                behind = left if much else await self._read(reach, session_id, limit)
         covered = _covered(behind) - _covered(first)
         if covered > 0:
             _report(session_id, first, behind)
         return covered > 0, behind
 
     async def _read(self, reach: Reach, session_id: str, limit: Limit) -> _Behind:
-        """All that is not summarised; of very much only the first messages, but more than `limit` by a piece."""
+        """All that is not summarised; of very much only the first messages, but more than `limit` by some pieces."""
         record, summary, messages = await self._store.window(reach, session_id, limit=PAGE)
         covered = summary.place.last_seq if summary else 0
         total = record.session.message_count - covered
         if len(messages) == total:
             return _Behind(record, summary, messages, 0)
         messages, tokens = [], 0
-        while tokens <= limit.max_tokens + PIECE_TOKENS and len(messages) < total:
+        while tokens <= limit.max_tokens + AHEAD_TOKENS and len(messages) < total:
             after, end = covered + len(messages), record.session.message_count + 1
             _, page = await self._store.history(reach, session_id, after=after, before=end, limit=PAGE, newest=False)
             if not page:
@@ -160,29 +169,30 @@ class Compaction:
             tokens += await asyncio.to_thread(tokens_of, page)
         return _Behind(record, summary, messages, total - len(messages))
 
-    async def _cover(self, reach: Reach, session_id: str, behind: _Behind, count: int, limit: Limit) -> bool:
-        """One piece. False when no summary can be made; True also when another writer was quicker."""
+    async def _cover(self, reach: Reach, session_id: str, behind: _Behind, count: int, limit: Limit) -> _Behind | None:
+        """One piece. What is then left; nothing to go by when another writer was quicker. None: it cannot be done."""
         before, piece = behind.summary, behind.messages[:count]
         if before is not None and not await self._holds(reach, session_id, before):
             await self._discard(reach, session_id, before)
-            return True
+            return _Behind(behind.record, None, [], 0)
         replaced = summarising.material_tokens(before, piece)
         material = Material(before.text if before else "", piece)
         try:
             made = await self._summariser.summarise(material, summarising.summary_budget(replaced, limit))
         except SummariserFailed as failure:
             log.warning("summary_failed", session_id=session_id, reason=str(failure))
-            return False
+            return None
         summary = summarising.made_summary(behind.record, before, piece, made, self._clock.now())
         if summary.tokens_after >= replaced:
             log.warning("summary_failed", session_id=session_id, reason="it is longer than what it replaces")
-            return False
+            return None
 
         def decide(current: Current) -> tuple[bool, Write | None]:
             return summarising.store_summary(current, behind.record, before, summary)
 
-        await self._store.change(reach, session_id, decide, summary=True)
-        return True
+        if not await self._store.change(reach, session_id, decide, summary=True):
+            return _Behind(behind.record, None, [], 0)
+        return _Behind(behind.record, summary, behind.messages[count:], behind.following)
 
     async def _holds(self, reach: Reach, session_id: str, summary: StoredSummary) -> bool:
         """Whether the messages that it was made of are those that stand there."""
@@ -214,6 +224,11 @@ class Compaction:
 def _next_covered(behind: _Behind, limit: Limit) -> int:
     summary_tokens = behind.summary.tokens_after if behind.summary else 0
     return summarising.next_covered(behind.messages, behind.following, summary_tokens, limit)
+
+
+def _is_much(behind: _Behind, limit: Limit) -> bool:
+    """So much that the next piece can be made of it without looking whether the session went on."""
+    return behind.following > 0 and tokens_of(behind.messages) > limit.max_tokens + PIECE_TOKENS
 
 
 def _covered(behind: _Behind) -> int:

@@ -26,11 +26,14 @@ HEADINGS = {
 WEIGHTS = {Kind.DECISION: 5.0, Kind.OPEN: 4.5, Kind.PREFERENCE: 5.0, Kind.TOOL: 3.0, Kind.OTHER: 0.0}
 MOST_FACTS = 6
 """Of one sentence that count: a table in prose is not worth more than all the rest."""
+PLAIN_SHARE = 0.3
+"""Of an extract that sentences may have which hold nothing exact and are of no kind: they give the rest its context."""
 ENTRIES, PAIRS = 5, 6
 """Of a tool's result that are shown: entries of a list, and pairs of an entry."""
 VALUE_CHARS = 60
 
 _LINE = re.compile(r"^- \[(\d+) ([^\]]*)\] (.+)$")
+_PAIR = re.compile(r"[\w.]+=[^,;)\s]+")
 _TELLING = re.compile(
     r"id|key|number|name|title|status|state|total|amount|price|cost|date|time|due|error|count", re.IGNORECASE
 )
@@ -88,7 +91,8 @@ def items_of(messages: Sequence[Message]) -> Iterator[Item]:
         answer = _answer_to(messages, index)
         for result in message.tool_results:
             text = result_line(calls.get(result.call_id), result)
-            yield Item(message.seq, "tool", Kind.TOOL, text, recent, facts(text))
+            pairs = dict.fromkeys(_PAIR.findall(text.lower()), 1.0)
+            yield Item(message.seq, "tool", Kind.TOOL, text, recent, {**facts(text), **pairs})
         for place, sentence in enumerate(sentences(content_text(message.content))):
             unanswered = is_question(sentence) and (answer is None or gives_no_answer(answer))
             kind = Kind.OPEN if unanswered else kind_of(sentence)
@@ -104,6 +108,7 @@ def choose(items: Iterable[Item], tokens: int) -> list[Item]:
     waiting = [(-_gain(item, known), number, item) for number, item in enumerate(items)]
     heapq.heapify(waiting)
     chosen, left, shown = list[Item](), tokens, set[Kind]()
+    plain_left = tokens * PLAIN_SHARE
     while waiting:
         _, number, item = heapq.heappop(waiting)
         gain = _gain(item, known)
@@ -112,10 +117,12 @@ def choose(items: Iterable[Item], tokens: int) -> list[Item]:
             continue
         cost = _cost(item) + (0 if item.kind in shown else estimated_tokens(HEADINGS[item.kind]) + 1)
         words = frozenset(item.text.lower().split())
-        if cost > left or _repeats(item, words, known, said):
+        plain = item.kind is Kind.OTHER and not item.facts
+        if cost > left or (plain and cost > plain_left) or _repeats(item, words, known, said):
             continue
         chosen.append(item)
         left -= cost
+        plain_left -= cost if plain else 0
         shown.add(item.kind)
         known.update(item.facts)
         said.append(words)

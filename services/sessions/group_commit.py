@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from kit.errors import Unavailable
 
@@ -31,11 +31,21 @@ class _Job:
 _Outcome = tuple["asyncio.Future[Any]", Any, Exception | None]
 
 
+class Watcher(Protocol):
+    """Is told on the writer's thread what becomes of its transactions."""
+
+    def begun(self, connection: sqlite3.Connection) -> None:
+        """The connection may write: nobody else can until it is over."""
+
+    def undone(self) -> None:
+        """Something that was written is not in the file, though its work may have ended well."""
+
+
 class GroupCommitWriter:
     """Belongs to the event loop that made it, and owns the connection. What `run` returned is on disk."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: sqlite3.Connection, watcher: Watcher | None = None) -> None:
+        self._connection, self._watcher = connection, watcher or _Nobody()
         self._loop = asyncio.get_running_loop()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name="sessions-writer", daemon=True)
@@ -62,7 +72,7 @@ class GroupCommitWriter:
         while going_on:
             batch, going_on = self._take()
             if batch:
-                outcomes = _commit_together(self._connection, batch)
+                outcomes = _commit_together(self._connection, batch, self._watcher)
                 self._loop.call_soon_threadsafe(_answer, outcomes)
         self._connection.close()
 
@@ -81,20 +91,30 @@ class GroupCommitWriter:
         return batch, False
 
 
+class _Nobody:
+    def begun(self, connection: sqlite3.Connection) -> None:
+        pass
+
+    def undone(self) -> None:
+        pass
+
+
 class _HalfDone(Exception):
     """A piece of work failed after it had written something."""
 
 
-def _commit_together(connection: sqlite3.Connection, batch: list[_Job]) -> list[_Outcome]:
+def _commit_together(connection: sqlite3.Connection, batch: list[_Job], watcher: Watcher) -> list[_Outcome]:
     """Hopes first that nothing fails half done, which is rare; only then each piece of work needs a savepoint."""
     try:
         try:
-            return _commit(connection, batch, _do_without_savepoint)
+            return _commit(connection, batch, _do_without_savepoint, watcher)
         except _HalfDone:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-            return _commit(connection, batch, _do)
+            watcher.undone()
+            return _commit(connection, batch, _do, watcher)
     except sqlite3.Error as error:
+        watcher.undone()
         if connection.in_transaction:
             # Should even this fail, the next batch fails at its BEGIN and tries again.
             with suppress(sqlite3.Error):
@@ -102,16 +122,18 @@ def _commit_together(connection: sqlite3.Connection, batch: list[_Job]) -> list[
         return [(job.future, None, error) for job in batch]
 
 
-def _commit(
-    connection: sqlite3.Connection, batch: list[_Job], do: Callable[[sqlite3.Connection, _Job], _Outcome]
-) -> list[_Outcome]:
+_Do = Callable[[sqlite3.Connection, _Job, Watcher], _Outcome]
+
+
+def _commit(connection: sqlite3.Connection, batch: list[_Job], do: _Do, watcher: Watcher) -> list[_Outcome]:
     connection.execute("BEGIN IMMEDIATE")
-    outcomes = [do(connection, job) for job in batch]
+    watcher.begun(connection)
+    outcomes = [do(connection, job, watcher) for job in batch]
     connection.execute("COMMIT")
     return outcomes
 
 
-def _do_without_savepoint(connection: sqlite3.Connection, job: _Job) -> _Outcome:
+def _do_without_savepoint(connection: sqlite3.Connection, job: _Job, _: Watcher) -> _Outcome:
     """Raises _HalfDone when the batch has to be done again."""
     written = connection.total_changes
     try:
@@ -122,7 +144,7 @@ def _do_without_savepoint(connection: sqlite3.Connection, job: _Job) -> _Outcome
         return job.future, None, error
 
 
-def _do(connection: sqlite3.Connection, job: _Job) -> _Outcome:
+def _do(connection: sqlite3.Connection, job: _Job, watcher: Watcher) -> _Outcome:
     """Raises sqlite3.Error when the transaction as a whole is lost."""
     connection.execute("SAVEPOINT job")
     try:
@@ -131,6 +153,7 @@ def _do(connection: sqlite3.Connection, job: _Job) -> _Outcome:
         if not connection.in_transaction:  # SQLite ends a transaction by itself when the disk is full or fails
             raise sqlite3.OperationalError(str(error)) from error
         connection.execute("ROLLBACK TO job")
+        watcher.undone()
         outcome = (job.future, None, error)
     connection.execute("RELEASE job")
     return outcome

@@ -27,6 +27,14 @@ Values = tuple[str | int | float | bool | datetime | None, ...]
 to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
+APPENDED_TIMES, MESSAGE_TIMES = (0, 1), (14,)
+"""Which of `appended_values` and `message_values` are times."""
+
+
+JSON_COLUMNS = ("metadata", "state", "context", "lineage", "user_state", "app_state")
+"""Of a session's row: what makes it large."""
+
+
 class Row(Protocol):
     """A row of either driver: values by the name of their column."""
 
@@ -71,6 +79,36 @@ def changing_values(record: SessionRecord) -> Values:
     )
 
 
+def is_only_appended(before: SessionRecord, after: SessionRecord) -> bool:
+    """Nothing but `appended_values` differs. What is the same object is the same: nobody changes one in place."""
+    one, other = before.session, after.session
+    return (
+        other.state is one.state
+        and after.context is before.context
+        and other.metadata is one.metadata
+        and after.lineage is before.lineage
+        and after.lease is before.lease
+        and after.last_fencing_token == before.last_fencing_token
+        and other.status == one.status
+        and other.lifecycle == one.lifecycle
+        and other.branch == one.branch
+        and other.title == one.title
+        and other.autonomy_level == one.autonomy_level
+    )
+
+
+def appended_values(record: SessionRecord) -> Values:
+    """updated_at, last_activity, message_count, invocation_count, version."""
+    session = record.session
+    return (
+        session.updated_at,
+        session.last_activity,
+        session.message_count,
+        record.invocation_count,
+        session.version,
+    )
+
+
 def message_values(session: Session, message: Message) -> Values:
     """tenant, session_id, branch, seq, message_id, role, agent, content, tool_calls, tool_results, input_tokens,
     output_tokens, cost, trace_id, created_at, metadata."""
@@ -83,14 +121,14 @@ def message_values(session: Session, message: Message) -> Values:
         message.role.value,
         message.agent,
         to_json(message.content),
-        to_json([dict(call) for call in message.tool_calls]),
-        to_json([dict(result) for result in message.tool_results]),
+        to_json([dict(call) for call in message.tool_calls]) if message.tool_calls else "[]",
+        to_json([dict(result) for result in message.tool_results]) if message.tool_results else "[]",
         message.input_tokens,
         message.output_tokens,
         message.cost,
         message.trace_id,
         message.timestamp,
-        to_json(message.metadata),
+        to_json(message.metadata) if message.metadata else "{}",
     )
 
 

@@ -32,11 +32,9 @@ _NO_END = re.compile(r"(?:^|[\s(])(?:e\.g|i\.e|vs|approx|no|nr|dr|mr|mrs|ms|st|p
 _BREATHS = re.compile(r"(?<=[,;:–—，、；：])\s*|\s+(?=(?:and|but|because|so|which|or|und|aber|weil)\s)")
 _BULLET = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+")
 
-_EXACT = re.compile(
-    r"https?://\S+|[\w.+-]+@[\w-]+\.[\w.-]+|"  # addresses
-    r"[$€£¥]\s?\d[\d.,]*\w*|"  # amounts
-    r"\w*\d[\w.,:/%°€$#-]*",  # whatever has a digit: numbers, dates, times, ids, versions
-)
+_PIECE = re.compile(r"[^\s=();\"'\[\]{}]+")
+_EXACT = re.compile(r"[0-9]|.@.|://")
+"""What makes a piece exact: numbers, dates, times, amounts, ids, versions, addresses."""
 _MONTHS = re.compile(
     r"\b(?:mon|tues|wednes|thurs|fri|satur|sun)day\b|\btomorrow\b|\byesterday\b|\b(?:january|february|march|april|june|"
     r"july|august|september|october|november|december)\b",
@@ -98,7 +96,8 @@ def sentences(text: str) -> Iterator[str]:
 
 def facts(sentence: str) -> dict[str, float]:
     """What of it cannot be guessed again, with a weight: exact things weigh more than names."""
-    found = {each.rstrip(".,:/-").lower(): 2.0 for each in _EXACT.findall(sentence)}
+    pieces = (each.strip(".,:;!?/-…") for each in _PIECE.findall(sentence))
+    found = {each.lower(): 2.0 for each in pieces if _EXACT.search(each)}
     found.update((each.lower(), 2.0) for each in _MONTHS.findall(sentence))
     for match in _CAPITALISED.finditer(sentence):
         words = [word for word in match[0].split() if word.lower() not in _NO_NAMES]

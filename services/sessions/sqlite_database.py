@@ -4,9 +4,9 @@ import asyncio
 import queue
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,6 +15,7 @@ from kit.logs import get_logger
 from services.sessions import sqlite_backup, sqlite_damage, sqlite_file
 from services.sessions.group_commit import GroupCommitWriter
 from services.sessions.sqlite_backup import Backup
+from services.sessions.sqlite_records import WrittenRecords
 
 log = get_logger(__name__)
 
@@ -32,6 +33,8 @@ class SqliteDatabase:
         self._backing_up = asyncio.Lock()
         self.written_at = 0.0
         """When somebody wrote last, by the monotonic clock."""
+        self.records = WrittenRecords()
+        """For work on the writer's thread."""
         self._damage = ""
         """What SQLite said of the file since it was opened."""
 
@@ -39,7 +42,7 @@ class SqliteDatabase:
         """Raises OSError or sqlite3.Error when the file cannot be used: there is nothing to wait for."""
         writing = await asyncio.to_thread(self._prepare)
         self._readers = ThreadPoolExecutor(self._reader_count, thread_name_prefix="sessions-reader")
-        self._writer = GroupCommitWriter(writing)
+        self._writer = GroupCommitWriter(writing, self.records)
 
     async def close(self) -> None:
         """Does what is waiting first."""
@@ -57,8 +60,11 @@ class SqliteDatabase:
         """
         if note:
             self.written_at = time.monotonic()
-        with self._translated():
+        try:
             return await self._writer.run(work)
+        except sqlite3.DatabaseError as error:
+            self._raise_unavailable(error)
+            raise
 
     async def read(self, work: Callable[[sqlite3.Connection], R]) -> R:
         """Runs `work` on one snapshot. There are as many connections as threads, so a thread finds one at once."""
@@ -74,8 +80,11 @@ class SqliteDatabase:
             finally:
                 self._idle.put(connection)
 
-        with self._translated():
+        try:
             return await asyncio.get_running_loop().run_in_executor(self._readers, on_snapshot)
+        except sqlite3.DatabaseError as error:
+            self._raise_unavailable(error)
+            raise
 
     def condition(self) -> str:
         """What an operator has to do about the file, "" when nothing. Never opens it."""
@@ -90,8 +99,10 @@ class SqliteDatabase:
             raise Unavailable("a copy is being made already", code="backup_running")
         async with self._backing_up:
             try:
-                with self._translated():
-                    return await asyncio.to_thread(sqlite_backup.back_up, self._path)
+                return await asyncio.to_thread(sqlite_backup.back_up, self._path)
+            except sqlite3.DatabaseError as error:
+                self._raise_unavailable(error)
+                raise
             except OSError as error:
                 raise Unavailable(f"no copy could be made: {error.strerror}", code="store_unavailable") from error
 
@@ -103,8 +114,11 @@ class SqliteDatabase:
                 connection.execute("PRAGMA busy_timeout = 50")
                 return not connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
 
-        with self._translated():
+        try:
             return await asyncio.to_thread(fold)
+        except sqlite3.DatabaseError as error:
+            self._raise_unavailable(error)
+            raise
 
     def _prepare(self) -> sqlite3.Connection:
         """Opens all connections; returns the one that writes."""
@@ -131,17 +145,13 @@ class SqliteDatabase:
             raise
         return writing
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """A file that cannot be used just now (full, locked by another process, failing) is Unavailable."""
-        try:
-            yield
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.ProgrammingError | sqlite3.IntegrityError | sqlite3.DataError):
-                raise  # a mistake of ours, not of the file
-            if sqlite_damage.says_damage(error):
-                self._damage = str(error)
-                log.error("database_damaged", path=str(self._path), found=str(error))  # noqa: TRY400 - where does not matter
-            else:
-                log.warning("store_failed", error=repr(error))
-            raise Unavailable(f"the sessions' file cannot be used: {error}", code="store_unavailable") from error
+    def _raise_unavailable(self, error: sqlite3.DatabaseError) -> None:
+        """If the file cannot be used just now: it is full, locked by another process, or failing."""
+        if isinstance(error, sqlite3.ProgrammingError | sqlite3.IntegrityError | sqlite3.DataError):
+            return  # a mistake of ours, not of the file
+        if sqlite_damage.says_damage(error):
+            self._damage = str(error)
+            log.error("database_damaged", path=str(self._path), found=str(error))
+        else:
+            log.warning("store_failed", error=repr(error))
+        raise Unavailable(f"the sessions' file cannot be used: {error}", code="store_unavailable") from error

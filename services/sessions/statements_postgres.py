@@ -47,7 +47,7 @@ WRITE = """
             lease_expires_at = $12, metadata = $13, state = $14, context = $15, branch = $16, lineage = $17,
             revision = nextval('sessions.revisions')
         WHERE tenant = $18 AND session_id = $19 AND revision = $20
-        RETURNING session_id),
+        RETURNING revision),
     messages AS (
         INSERT INTO sessions.messages (
             tenant, session_id, branch, seq, message_id, role, agent, content, tool_calls, tool_results, input_tokens,
@@ -72,7 +72,38 @@ WRITE = """
         INSERT INTO sessions.undos (tenant, session_id, branch, at_seq, state, context)
         SELECT new.* FROM session, unnest(
             $57::text[], $58::text[], $59::bigint[], $60::bigint[], $61::json[], $62::json[]) AS new)
-    SELECT count(*) FROM session"""
+    SELECT revision FROM session"""
+
+# Appends to many sessions, each guarded by its revision. One that somebody else is changing is left to its caller, so
+# that nobody waits for anybody, in a circle least of all.
+APPEND = """
+    WITH wanted AS (
+        SELECT * FROM unnest(
+            $1::text[], $2::text[], $3::bigint[], $4::timestamptz[], $5::timestamptz[], $6::bigint[], $7::bigint[])
+        AS new (tenant, session_id, revision, updated_at, last_activity, message_count, version)),
+    unchanged AS (
+        SELECT s.tenant, s.session_id FROM wanted JOIN sessions.sessions AS s USING (tenant, session_id, revision)
+        FOR NO KEY UPDATE OF s SKIP LOCKED),
+    session AS (
+        UPDATE sessions.sessions AS s SET
+            updated_at = wanted.updated_at, last_activity = wanted.last_activity,
+            message_count = wanted.message_count, version = wanted.version, revision = nextval('sessions.revisions')
+        FROM wanted JOIN unchanged USING (tenant, session_id)
+        WHERE s.tenant = wanted.tenant AND s.session_id = wanted.session_id AND s.revision = wanted.revision
+        RETURNING s.tenant, s.session_id, s.revision),
+    messages AS (
+        INSERT INTO sessions.messages (
+            tenant, session_id, branch, seq, message_id, role, agent, content, tool_calls, tool_results, input_tokens,
+            output_tokens, cost, trace_id, created_at, metadata)
+        SELECT new.* FROM unnest(
+            $8::text[], $9::text[], $10::bigint[], $11::bigint[], $12::text[], $13::text[], $14::text[],
+            $15::json[], $16::json[], $17::json[], $18::bigint[], $19::bigint[], $20::double precision[], $21::text[],
+            $22::timestamptz[], $23::json[])
+        AS new (
+            tenant, session_id, branch, seq, message_id, role, agent, content, tool_calls, tool_results, input_tokens,
+            output_tokens, cost, trace_id, created_at, metadata)
+        JOIN session USING (tenant, session_id))
+    SELECT tenant, session_id, revision FROM session"""
 
 MESSAGE_COLUMNS, INVOCATION_COLUMNS, TURN_COLUMNS, UNDO_COLUMNS = 16, 14, 6, 6
 

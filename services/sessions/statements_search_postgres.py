@@ -9,11 +9,13 @@ FIELDS = """
            m.tool_calls, m.tool_results, m.input_tokens, m.output_tokens, m.cost, m.trace_id, m.created_at, m.metadata,
            s.user_id, s.session_id AS shown_in, s.branch AS shown_branch, s.lineage, s.message_count, s.last_activity"""
 
-# Of every session that may show a message: the one that wrote it, and those that were forked or rewound beyond it.
+# Of every session that may show a message: the one that wrote it, unless its id is now another's, and those that were
+# forked or rewound beyond it.
 SHOWN = """
     JOIN sessions.messages AS m USING (tenant, session_id, branch, seq)
     CROSS JOIN LATERAL (
-        SELECT m.session_id AS id
+        SELECT y.session_id AS id FROM sessions.sessions AS y
+        WHERE y.tenant = m.tenant AND y.session_id = m.session_id AND y.first_branch <= m.branch
         UNION
         SELECT x.shown_by FROM sessions.shown AS x
         WHERE x.tenant = m.tenant AND x.session_id = m.session_id AND x.branch = m.branch AND m.seq <= x.last_seq

@@ -116,7 +116,7 @@ GROWN = """
         SELECT s.tenant, s.session_id, s.branch,
                (SELECT max(y.last_seq) FROM summaries AS y
                 WHERE y.tenant = s.tenant AND y.session_id = s.session_id AND y.branch = s.branch) AS covered
-        FROM tenants CROSS JOIN sessions AS s INDEXED BY sessions_of_tenant
+        FROM tenants CROSS JOIN sessions AS s
         WHERE s.tenant = tenants.tenant AND s.lifecycle = 'active' AND s.last_activity >= :since
           AND (s.tenant, s.session_id) > (:after_tenant, :after_session))
     SELECT a.tenant, a.session_id FROM active AS a

@@ -6,17 +6,18 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, cast
 
 import asyncpg
 
 from bureau_contracts.sessions import Invocation, Message, Session
 from kit import postgres
-from kit.errors import Unavailable
+from kit.errors import Refusal, Unavailable
 from kit.identity import Owner, Reach
 from kit.logs import get_logger
 from services.sessions import rows
 from services.sessions import statements_postgres as sql
+from services.sessions.appends_postgres import LARGEST, PostgresAppends, Remembered, RememberedSessions, appends_only
 from services.sessions.branches import Shown, shown_by
 from services.sessions.errors import BranchNotFound, SessionExists, SessionNotFound
 from services.sessions.record import (
@@ -66,6 +67,7 @@ class PostgresSessionStore:
         self._url, self._connections, self._cache = url, connections, statement_cache_size
         self._migrated = False
         self._migrating = asyncio.Lock()
+        self._remembered = RememberedSessions()
 
     async def open(self) -> None:
         self._pool = await postgres.open_pool(
@@ -75,12 +77,15 @@ class PostgresSessionStore:
             statement_cache_size=self._cache,
             reset_on_release=False,
         )
+        self._appends = PostgresAppends(self.connection)
+        await self._appends.open()
         try:
             await self.ping()
         except Unavailable:
             log.warning("store_away_at_start")
 
     async def close(self) -> None:
+        await self._appends.close()
         try:
             async with asyncio.timeout(CONNECTION_SECONDS):
                 await self._pool.close()
@@ -116,16 +121,33 @@ class PostgresSessionStore:
         undos_from: int | None = None,
         summary: bool = False,
     ) -> T:
-        """Hopes first that nobody else changes the session meanwhile, which is two round trips; else locks its row."""
-        key = _Asked(reach, session_id, turn_id, receipt, branch, undos_from, summary)
+        """Hopes first that nobody else changed the session since this process did, which is one round trip for what
+        only appends; then that nobody does meanwhile, which is two; else locks its row."""
+        asked = _Asked(reach, session_id, turn_id, receipt, branch, undos_from, summary)
+        kept = self._remembered.take(reach.tenant, reach.user, session_id)
+        if kept is not None and asked == _Asked(reach, session_id):
+            done, answer = await self._append(kept, decide)
+            if done:
+                return cast(T, answer)
         async with self.connection() as connection:
-            for _ in range(HOPEFUL_TRIES):
-                done, answer = await _try(connection, sql.SESSION, key, decide)
-                if done:
-                    return answer
-            async with connection.transaction():
-                _, answer = await _try(connection, sql.LOCK_SESSION, key, decide)
-                return answer
+            tried = await _try_often(connection, asked, decide)
+        if tried.appended is not None:
+            self._remembered.keep(*tried.appended)
+        return tried.answer
+
+    async def _append(self, kept: Remembered, decide: Decide[T]) -> tuple[bool, T | None]:
+        """False when the decision is to be made from what is in the database: nothing was written."""
+        try:
+            answer, write = decide(Current(kept.record))
+        except Refusal:
+            return False, None  # it may be out of date
+        if write is None or not appends_only(kept.record, write):
+            return False, None
+        revision = await self._appends.append(kept.revision, write)
+        if revision is None:
+            return False, None
+        self._remembered.keep(write.record, revision)
+        return True, answer
 
     async def purge(self, reach: Reach, session_id: str) -> None:
         async with self.connection() as connection:
@@ -267,15 +289,33 @@ class PostgresSessionStore:
 class _Asked:
     reach: Reach
     session_id: str
-    turn_id: str | None
-    receipt: str | None
-    branch: int | None
-    undos_from: int | None
-    summary: bool
+    turn_id: str | None = None
+    receipt: str | None = None
+    branch: int | None = None
+    undos_from: int | None = None
+    summary: bool = False
 
 
-async def _try(connection: Connection, select: str, asked: _Asked, decide: Decide[T]) -> tuple[bool, T]:
-    """Reads, decides, writes. False when the session was changed in between; then nothing was written."""
+@dataclass(frozen=True, slots=True)
+class _Tried(Generic[T]):
+    answer: T
+    done: bool
+    """False when the session was changed since it was read; then nothing was written."""
+    appended: tuple[SessionRecord, int] | None = None
+    """The session afterwards and its revision, when it is worth remembering."""
+
+
+async def _try_often(connection: Connection, asked: _Asked, decide: Decide[T]) -> _Tried[T]:
+    for _ in range(HOPEFUL_TRIES):
+        tried = await _try(connection, sql.SESSION, asked, decide)
+        if tried.done:
+            return tried
+    async with connection.transaction():
+        return await _try(connection, sql.LOCK_SESSION, asked, decide)
+
+
+async def _try(connection: Connection, select: str, asked: _Asked, decide: Decide[T]) -> _Tried[T]:
+    """Reads, decides, writes."""
     reach, session_id = asked.reach, asked.session_id
     row = await _row(connection, select, reach, session_id)
     record = rows.record_of(row)
@@ -285,7 +325,14 @@ async def _try(connection: Connection, select: str, asked: _Asked, decide: Decid
     made = await _summary(connection, shown_by(record), reach.tenant) if asked.summary else None
     kept = None if asked.receipt is None else await _receipt(connection, reach, session_id, asked.receipt)
     answer, write = decide(Current(record, turn, undos, left, made, kept))
-    return write is None or await _write(connection, row["revision"], write), answer
+    if write is None:
+        return _Tried(answer, True)
+    revision = await _write(connection, row["revision"], write)
+    if revision is None:
+        return _Tried(answer, False)
+    small = sum(len(row[column] or "") for column in rows.JSON_COLUMNS) <= LARGEST
+    worth = small and appends_only(record, write)
+    return _Tried(answer, True, (write.record, revision) if worth else None)
 
 
 async def _row(connection: Connection, select: str, reach: Reach, session_id: str) -> rows.Row:
@@ -374,14 +421,14 @@ async def _insert(connection: Connection, record: SessionRecord) -> None:
         await connection.execute(sql.INHERIT_AGENTS, session.session_id, session.tenant, session.forked_from)
 
 
-async def _write(connection: Connection, revision: int, write: Write) -> bool:
-    """False when the session is not at that revision any more; then nothing was written.
+async def _write(connection: Connection, revision: int, write: Write) -> int | None:
+    """The session's next revision; None when it is not at that one any more, then nothing was written.
 
-    Also False when there is more to write than one statement holds, unless in a transaction: that is rare.
+    Also None when there is more to write than one statement holds, unless in a transaction: that is rare.
     """
     more = any(each is not None for each in (write.left, write.created, write.summary, write.discarded, write.shared))
     if more and not connection.is_in_transaction():
-        return False
+        return None
     session = write.record.session
     first = write.record.invocation_count - len(write.invocations) + 1
     messages = [rows.message_values(session, message) for message in write.messages]
@@ -391,7 +438,7 @@ async def _write(connection: Connection, revision: int, write: Write) -> bool:
     turns = [rows.turn_values(session, write.turn)] if write.turn else []
     turns += [rows.receipt_values(session, write.receipt)] if write.receipt else []
     undos = [rows.undo_values(session, write.undo)] if write.undo else []
-    written: int = await connection.fetchval(
+    written: int | None = await connection.fetchval(
         sql.WRITE,
         *rows.changing_values(write.record),
         session.tenant,
@@ -416,7 +463,7 @@ async def _write(connection: Connection, revision: int, write: Write) -> bool:
         await connection.execute(sql.INSERT_SUMMARY, *rows.summary_values(session, write.summary))
     if written:
         await _merge_shared(connection, session, write.shared)
-    return bool(written)
+    return written
 
 
 def _columns(values: Sequence[rows.Values], count: int) -> Iterable[Sequence[object]]:

@@ -1,6 +1,7 @@
 """The sessions' store in one SQLite file: one writer thread with group commit, and readers beside it."""
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -36,6 +37,7 @@ class SqliteSessionStore:
     def __init__(self, path: Path, *, readers: int = 4) -> None:
         self.database = SqliteDatabase(path, readers=readers)
         """What else lives in the same file reads and writes through it."""
+        self._records = self.database.records
 
     async def open(self) -> None:
         """Raises OSError or sqlite3.Error when the file cannot be used: there is nothing to wait for."""
@@ -52,8 +54,10 @@ class SqliteSessionStore:
         self, record: SessionRecord, *, shared: SharedState | None = None, receipt: Receipt | None = None
     ) -> None:
         def work(connection: sqlite3.Connection) -> None:
+            self._records.follow(connection)
             _insert(connection, record)
             _store_beside(connection, record.session, shared, receipt)
+            self._wrote(connection, shared)
 
         await self.database.write(work)
 
@@ -70,7 +74,7 @@ class SqliteSessionStore:
         summary: bool = False,
     ) -> T:
         def work(connection: sqlite3.Connection) -> T:
-            record = _find(connection, reach, session_id)
+            record = self._current(connection, reach, session_id)
             turn = None if turn_id is None else _turn(connection, reach, session_id, turn_id)
             left = _left(connection, record, branch)
             undos = _undos(connection, record.session.tenant, shown_by(record, left), undos_from)
@@ -78,7 +82,9 @@ class SqliteSessionStore:
             kept = None if receipt is None else _receipt(connection, reach, session_id, receipt)
             answer, write = decide(Current(record, turn, undos, left, made, kept))
             if write is not None:
-                _store(connection, write)
+                size = _store(connection, record, write)
+                self._records.keep(write.record, size)
+                self._wrote(connection, write.shared)
             return answer
 
         return await self.database.write(work)
@@ -203,12 +209,33 @@ class SqliteSessionStore:
             lambda connection: bool(connection.execute(sql.FORGET_SHARED_STATE, (owner.tenant, owner.user)).rowcount)
         )
 
+    def _current(self, connection: sqlite3.Connection, reach: Reach, session_id: str) -> SessionRecord:
+        """On the writer's thread: as it was written last, or read. Raises SessionNotFound."""
+        self._records.follow(connection)
+        record = self._records.find(reach.tenant, session_id)
+        if record is None:
+            row = _row(connection, reach, session_id)
+            record = rows.record_of(row)
+            self._records.keep(record, sum(len(row[column] or "") for column in rows.JSON_COLUMNS))
+        elif reach.user not in (None, record.session.user_id):
+            raise SessionNotFound(session_id)
+        return record
 
-def _find(connection: sqlite3.Connection, reach: Reach, session_id: str) -> SessionRecord:
-    row = connection.execute(sql.SESSION, _key(reach, session_id)).fetchone()
+    def _wrote(self, connection: sqlite3.Connection, shared: SharedState | None) -> None:
+        self._records.wrote(connection)
+        if shared is not None:
+            self._records.forget_all()  # it is seen in other sessions too
+
+
+def _row(connection: sqlite3.Connection, reach: Reach, session_id: str) -> sqlite3.Row:
+    row: sqlite3.Row | None = connection.execute(sql.SESSION, _key(reach, session_id)).fetchone()
     if row is None:
         raise SessionNotFound(session_id)
-    return rows.record_of(row)
+    return row
+
+
+def _find(connection: sqlite3.Connection, reach: Reach, session_id: str) -> SessionRecord:
+    return rows.record_of(_row(connection, reach, session_id))
 
 
 def _turn(connection: sqlite3.Connection, reach: Reach, session_id: str, turn_id: str) -> StoredTurn | None:
@@ -281,19 +308,26 @@ def _insert(connection: sqlite3.Connection, record: SessionRecord) -> None:
         connection.execute(sql.INHERIT_AGENTS, (session.session_id, session.tenant, session.forked_from))
 
 
-def _store(connection: sqlite3.Connection, write: Write) -> None:
+def _update(connection: sqlite3.Connection, before: SessionRecord, after: SessionRecord) -> int | None:
+    """How large the session's JSON is, in characters; None when it is what it was."""
+    place = (after.session.tenant, after.session.session_id)
+    if rows.is_only_appended(before, after):
+        connection.execute(sql.UPDATE_APPENDED, (*_timed(rows.appended_values(after), rows.APPENDED_TIMES), *place))
+        return None
+    values = _bound((*rows.changing_values(after), *place))
+    connection.execute(sql.UPDATE_SESSION, values)
+    return sum(len(value) for value in values if isinstance(value, str))
+
+
+def _store(connection: sqlite3.Connection, before: SessionRecord, write: Write) -> int | None:
+    """Answers as `_update` does."""
     session = write.record.session
-    connection.execute(
-        sql.UPDATE_SESSION, _bound((*rows.changing_values(write.record), session.tenant, session.session_id))
-    )
-    connection.executemany(
-        sql.INSERT_MESSAGE, [_bound(rows.message_values(session, message)) for message in write.messages]
-    )
+    size = _update(connection, before, write.record)
+    for message in write.messages:
+        connection.execute(sql.INSERT_MESSAGE, _timed(rows.message_values(session, message), rows.MESSAGE_TIMES))
     first = write.record.invocation_count - len(write.invocations) + 1
-    connection.executemany(
-        sql.INSERT_INVOCATION,
-        [_bound(rows.invocation_values(session, number, each)) for number, each in enumerate(write.invocations, first)],
-    )
+    for number, each in enumerate(write.invocations, first):
+        connection.execute(sql.INSERT_INVOCATION, _bound(rows.invocation_values(session, number, each)))
     if write.turn is not None:
         connection.execute(sql.INSERT_TURN, _bound(rows.turn_values(session, write.turn)))
     if write.undo is not None:
@@ -309,6 +343,7 @@ def _store(connection: sqlite3.Connection, write: Write) -> None:
     if write.summary is not None:
         connection.execute(sql.INSERT_SUMMARY, _bound(rows.summary_values(session, write.summary)))
     _store_beside(connection, session, write.shared, write.receipt)
+    return size
 
 
 def _store_beside(
@@ -324,6 +359,14 @@ def _store_beside(
 
 def _key(reach: Reach, session_id: str) -> dict[str, Any]:
     return {"tenant": reach.tenant, "user": reach.user, "session_id": session_id}
+
+
+def _timed(values: rows.Values, times: Sequence[int]) -> list[Any]:
+    """As `_bound`, for who knows where the times are."""
+    bound: list[Any] = list(values)
+    for place in times:
+        bound[place] = sql.text_of(bound[place])
+    return bound
 
 
 def _bound(values: rows.Values) -> list[Any]:

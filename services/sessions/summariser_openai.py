@@ -10,12 +10,13 @@ import httpx
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
 from bureau_contracts.sessions import Message
+from bureau_contracts.shapes import JsonObject
+from kit.outside_api import ApiFailed, OutsideApi, Patience, retried
 from services.sessions.extracting import extract, result_line
 from services.sessions.summariser import Material, Summarised, SummariserFailed
 from services.sessions.tokens import compact_json, content_text, estimated_tokens
 
-ATTEMPTS = 2
-PAUSE_SECONDS = 0.5
+PATIENCE = Patience(attempts=2)
 ANSWER_BYTES = 1024 * 1024
 OVERRUN = 1.5
 """A model cannot count; a summary that is longer than this many times what it may be is none."""
@@ -54,53 +55,26 @@ class OpenAiSummariser:
     def __init__(
         self, model: str, client: httpx.AsyncClient, *, base_url: str, api_key: SecretStr, timeout_seconds: float
     ) -> None:
-        self.name = f"openai:{model}"
-        self._model, self._client, self._api_key = model, client, api_key
-        self._url, self._timeout = f"{base_url.rstrip('/')}/chat/completions", timeout_seconds
+        self.name, self._model = f"openai:{model}", model
+        url = base_url.rstrip("/")
+        self._api = OutsideApi(client, "the model's endpoint", url, api_key, timeout_seconds, ANSWER_BYTES)
 
     async def summarise(self, material: Material, tokens: int) -> Summarised:
         body = await asyncio.to_thread(_body, self._model, material, tokens)
         try:
-            async with asyncio.timeout(self._timeout):
-                raw = await self._post(body)
+            async with asyncio.timeout(self._api.timeout_seconds):
+                raw = await retried(lambda: self._api.post("/chat/completions", body), PATIENCE)
         except TimeoutError:
-            raise SummariserFailed(f"no answer within {self._timeout:g} s") from None
+            raise SummariserFailed(f"no answer within {self._api.timeout_seconds:g} s") from None
+        except ApiFailed as error:
+            raise SummariserFailed(str(error)) from error
         text = _text(raw)
         if estimated_tokens(text) > tokens * OVERRUN:
             raise SummariserFailed("its summary was too long")
         return Summarised(text, self.name)
 
-    async def _post(self, body: dict[str, object]) -> bytes:
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                status, raw = await self._send(body)
-            except httpx.TimeoutException:
-                raise SummariserFailed(f"no answer within {self._timeout:g} s") from None
-            except httpx.HTTPError as error:
-                failure = f"cannot be reached ({type(error).__name__})"
-            else:
-                if status == httpx.codes.OK:
-                    return raw
-                failure = f"answered {status}"
-                if status != httpx.codes.TOO_MANY_REQUESTS and status < 500:
-                    break
-            if attempt < ATTEMPTS:
-                await asyncio.sleep(PAUSE_SECONDS)
-        raise SummariserFailed(failure)
 
-    async def _send(self, body: dict[str, object]) -> tuple[int, bytes]:
-        key = self._api_key.get_secret_value()
-        headers = {"authorization": f"Bearer {key}"} if key else {}
-        async with self._client.stream("POST", self._url, json=body, headers=headers, timeout=self._timeout) as answer:
-            raw = b""
-            async for part in answer.aiter_bytes():
-                raw += part
-                if len(raw) > ANSWER_BYTES:
-                    raise SummariserFailed(f"answered with more than {ANSWER_BYTES} bytes")
-            return answer.status_code, raw
-
-
-def _body(model: str, material: Material, tokens: int) -> dict[str, object]:
+def _body(model: str, material: Material, tokens: int) -> JsonObject:
     return {
         "model": model,
         "messages": [

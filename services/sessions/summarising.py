@@ -74,7 +74,11 @@ def next_covered(messages: Sequence[Message], following: int, summary_tokens: in
     else:
         verbatim = 0 if following else _last_that_fit(reversed(sizes), limit.max_tokens * VERBATIM_SHARE)
     most = len(messages) + following - verbatim
-    possible = [border for border in borders(messages) if border <= most]
+    parting = borders(messages)
+    if limit.keep_last is None and not following:
+        # What belongs together is covered rather than kept, so that what is kept fits.
+        most = next((border for border in parting if border >= most), most)
+    possible = [border for border in parting if border <= most]
     reached = list(accumulate(sizes))
     fitting = [border for border in possible if reached[border - 1] <= PIECE_TOKENS]
     return (fitting or possible[:1] or [0])[-1]

@@ -98,7 +98,7 @@ class Transferring:
         )
         yield begin.model_dump_json(exclude={"undos", "turns", "invocations", "messages"}).encode()[:-1]
         ranges = _ranges(paths)
-        async for piece in _array("undos", self._undos(session.tenant, ranges, numbers)):
+        async for piece in _array("undos", self._undos(session.tenant, paths, numbers)):
             yield piece
         async for piece in _array("turns", self._turns(record)):
             yield piece
@@ -123,11 +123,13 @@ class Transferring:
                 after = found[-1].seq
 
     async def _undos(
-        self, tenant: str, ranges: Sequence[Range], numbers: dict[tuple[str, int], int]
+        self, tenant: str, paths: Sequence[Shown], numbers: dict[tuple[str, int], int]
     ) -> AsyncIterator[Sequence[BaseModel]]:
+        """Also of a branch that has no message of its own yet."""
         last_seqs: dict[tuple[str, int], int] = dict.fromkeys(numbers, 0)
-        for session_id, branch, _, last in ranges:
-            last_seqs[session_id, branch] = max(last, last_seqs[session_id, branch])
+        for segment in (segment for path in paths for segment in path.segments()):
+            place = (segment.session_id, segment.branch)
+            last_seqs[place] = max(segment.last_seq, last_seqs[place])
         for (session_id, branch), last in last_seqs.items():
             found = await self._rows.undos(tenant, session_id, branch, last_seq=last)
             yield [

@@ -100,6 +100,44 @@ def purge(
 
 
 @commands.command()
+def resume(session_id: SessionId) -> None:
+    """Make an expired session active again."""
+    resumed = run(lambda bureau: bureau.sessions.resume(session_id))
+    until = f" until {resumed.expires_at:%Y-%m-%d}, and longer when something happens" if resumed.expires_at else ""
+    console.print(f"{session_id} is active{until}")
+
+
+@commands.command()
+def cleanup(
+    older_than: Annotated[int, typer.Option(help="Days without activity.", min=0)] = 7,
+    user: Annotated[str | None, typer.Option(help="Only this user's (needs a tenant-wide key).")] = None,
+    purge: Annotated[bool, typer.Option("--purge", help="Erase them instead of archiving them.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count them.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before erasing.")] = False,
+) -> None:
+    """Archive completed sessions that lie idle."""
+    if purge and not dry_run and not yes:
+        typer.confirm(f"Erase all completed sessions that lay idle for {older_than} days?", abort=True)
+    cleaned = run(
+        lambda bureau: bureau.sessions.clean_up(older_than_days=older_than, user_id=user, purge=purge, dry_run=dry_run)
+    )
+    would = "would be " if dry_run else ""
+    console.print(f"{cleaned.sessions} sessions {would}{'erased' if purge else 'archived'}")
+
+
+@commands.command()
+def erase(
+    user: Annotated[str, typer.Argument(help="Whose; another's needs a tenant-wide key.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Erase everything of one person: all sessions, and the state that belongs to the person."""
+    if not yes:
+        typer.confirm(f"Erase all sessions of {user}?", abort=True)
+    erased = run(lambda bureau: bureau.sessions.erase(user))
+    console.print(f"{erased.sessions} sessions of {user} are erased")
+
+
+@commands.command()
 def fork(
     session_id: SessionId,
     at: Annotated[int | None, typer.Option(help="Show the messages up to this one.", min=0)] = None,

@@ -1,5 +1,6 @@
 """Fork and rewind on every store: nothing is copied, nothing destroyed, and nothing shown that should not be."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -13,8 +14,10 @@ from bureau_contracts.sessions import (
     NewTurn,
     RewindSession,
     Role,
+    SessionExport,
 )
 from kit.identity import Principal
+from services.sessions.app import session_rows
 from services.sessions.branching import Branching
 from services.sessions.errors import (
     BranchNotFound,
@@ -27,7 +30,9 @@ from services.sessions.errors import (
 from services.sessions.record import Listing
 from services.sessions.service import SessionsService
 from services.sessions.store import SessionStore
+from services.sessions.transferring import Transferring
 from tests.fakes import FixedClock
+from tests.session_rows import rows_left
 from tests.session_stores import ADAPTERS, make_store, opened
 
 ANNA, BEN = Principal("acme", "anna"), Principal("acme", "ben")
@@ -38,6 +43,8 @@ class House:
 
     def __init__(self, store: SessionStore) -> None:
         clock = FixedClock()
+        self.store = store
+        self.transferring = Transferring(store, session_rows(store), clock)
         self.sessions, self.branching = SessionsService(store, clock), Branching(store, clock)
 
     async def create(self, session_id: str = "sess-1", messages: int = 0) -> None:
@@ -272,3 +279,30 @@ async def test_going_back_tells_values_apart_that_python_takes_for_equal(house: 
     await house.sessions.set_state(ANNA, "sess-1", {"flag": True, "deep": [1.5, False]})
     await house.rewind("sess-1", 0)
     assert repr((await house.sessions.state(ANNA, "sess-1")).state) == repr({"flag": 1, "deep": [1.5, 0]})
+
+
+async def test_sessions_that_are_purged_at_the_same_time_leave_nothing_behind(house: House) -> None:
+    for _ in range(8):
+        await house.create(messages=3)
+        forks = [f"sess-{number}" for number in range(2, 8)]
+        for number, fork in enumerate(forks):
+            await house.fork("sess-1", fork, at_seq=1 + number % 3)
+            await house.sessions.set_state(ANNA, fork, {"step": number})
+        await asyncio.gather(*(house.sessions.purge(ANNA, each) for each in ["sess-1", *forks]))
+        assert await rows_left(house.store, ANNA.tenant) == {}
+
+
+async def test_an_imported_session_goes_back_as_the_exported_one_would_have(house: House) -> None:
+    await house.create(messages=3)
+    await house.sessions.set_state(ANNA, "sess-1", {"step": 3})
+    await house.rewind("sess-1", 2)
+    await house.sessions.set_state(ANNA, "sess-1", {"late": 1})
+    await house.fork("sess-1", "sess-2")
+    for session_id in ("sess-1", "sess-2"):
+        document = b"".join([piece async for piece in await house.transferring.export(ANNA, session_id)])
+        await house.sessions.purge(ANNA, session_id)
+        await house.transferring.restore(ANNA, SessionExport.model_validate_json(document))
+        assert await house.shows(session_id) == ["sess-1 1", "sess-1 2"]
+        assert (await house.sessions.state(ANNA, session_id)).state == {"late": 1}
+        await house.rewind(session_id, 1)
+        assert (await house.sessions.state(ANNA, session_id)).state == {}

@@ -6,14 +6,17 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from bureau_contracts.sessions import NewMessage, NewSession, Role
+from bureau_contracts.sessions import ForkSession, NewMessage, NewSession, Role
 from deploy.local.ports import free_port
 from deploy.local.postgres import EmbeddedPostgres
 from kit.clock import SystemClock
 from kit.errors import Unavailable
 from kit.identity import Principal
+from services.sessions.branching import Branching
 from services.sessions.service import SessionsService
 from services.sessions.store_postgres import PostgresSessionStore
+from tests.session_rows import rows_left
+from tests.waiting import eventually
 
 ANNA = Principal("acme", "anna")
 HELLO = NewMessage(role=Role.USER, content="hello")
@@ -97,5 +100,42 @@ async def test_a_lock_that_is_held_too_long_is_unavailable_and_changes_nothing(
                 await sessions.add_message(ANNA, "sess-1", HELLO)
         assert (await sessions.add_message(ANNA, "sess-1", HELLO)).seq == 1
     finally:
+        await stranger.close()
+        await store.close()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "before"),
+    [("sess-2", "sess-3", "sess-1"), ("sess-1", "sess-2", "sess-3"), ("sess-2", "sess-1", "sess-3")],
+    ids=["two forks", "a session and its fork", "a fork and its session"],
+)
+async def test_of_sessions_that_are_purged_at_the_same_time_nothing_stays_behind(
+    database_url: str, first: str, second: str, before: str
+) -> None:
+    """Each must not take the other for one that still shows the messages."""
+    store = PostgresSessionStore(database_url)
+    await store.open()
+    sessions, branching = SessionsService(store, SystemClock()), Branching(store, SystemClock())
+    stranger, watcher = await asyncpg.connect(database_url), await asyncpg.connect(database_url)
+    waiting = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock')"
+    try:
+        await sessions.create(ANNA, NewSession(session_id="sess-1"))
+        for _ in range(3):
+            await sessions.add_message(ANNA, "sess-1", HELLO)
+        await branching.fork(ANNA, "sess-1", ForkSession(session_id="sess-2"))
+        await branching.fork(ANNA, "sess-1", ForkSession(session_id="sess-3", at_seq=2))
+        await sessions.purge(ANNA, before)
+        async with stranger.transaction():
+            await stranger.execute("DELETE FROM sessions.sessions WHERE session_id = $1", first)
+            purge = asyncio.create_task(sessions.purge(ANNA, second))
+
+            async def is_done_or_waits() -> bool:
+                return purge.done() or bool(await watcher.fetchval(waiting))
+
+            await eventually(is_done_or_waits)
+        await purge
+        assert await rows_left(store, ANNA.tenant) == {}
+    finally:
+        await watcher.close()
         await stranger.close()
         await store.close()

@@ -214,3 +214,17 @@ async def test_nothing_but_words_and_quotes_means_anything(bench: Bench, text: s
 async def test_a_cursor_that_was_made_up_is_refused(bench: Bench) -> None:
     with pytest.raises(Invalid, match="cursor"):
         await bench.search(ANNA, "apple", cursor="bm9wZQ")
+
+
+async def test_a_message_stays_its_owners_when_the_id_of_its_session_is_somebody_elses_by_now(bench: Bench) -> None:
+    await bench.say(ANNA, "sess-a", "a buried treasure")
+    await bench.branching.fork(ANNA, "sess-a", ForkSession(session_id="sess-f"))
+    await bench.sessions.purge(ANNA, "sess-a")
+    await bench.sessions.create(BOB, NewSession(session_id="sess-a"))
+    await bench.say(BOB, "sess-a", "no treasure")
+    assert await bench.hits(ANNA, "treasure") == [("sess-f", 1)]
+    assert (
+        await bench.hits(BOB, "treasure") == await bench.hits(BOB, "treasure", session_id="sess-a") == [("sess-a", 1)]
+    )
+    assert await bench.hits(ANNA, "treasure", session_id="sess-f") == [("sess-f", 1)]
+    assert await bench.hits(OLGA, "treasure") == [("sess-a", 1), ("sess-f", 1)]

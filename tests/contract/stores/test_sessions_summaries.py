@@ -7,8 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from bureau_contracts.sessions import CompactSession, NewMessage, NewSession, Role
+from bureau_contracts.sessions import CompactSession, NewMessage, NewSession, NewTurn, Role
 from kit.identity import Principal
+from services.sessions.compaction import Compaction
 from services.sessions.errors import SessionArchived, SessionNotFound, SummaryNotFound
 from services.sessions.record import Current, StoredSummary, Write
 from services.sessions.store import SessionStore
@@ -85,6 +86,23 @@ async def test_much_is_summarised_piece_by_piece(store: SessionStore) -> None:
     assert answer.tokens <= 2000
     covered = [seq for seqs in scribe.seqs for seq in seqs]
     assert covered == list(range(1, 41 - len(answer.messages)))
+
+
+async def test_very_much_is_summarised_without_reading_all_of_it_at_once(store: SessionStore) -> None:
+    scribe = Scribe()
+    house = House(store, scribe)
+    await house.create()
+    for number in range(3):
+        messages = [new.model_copy(update={"content": f"{new.content} {'word ' * 40}"}) for new in talk(800)]
+        await house.sessions.store_turn(ANNA, "sess-1", NewTurn(turn_id=f"turn-{number}", messages=messages))
+    hasty = Compaction(store, scribe, house.clock, longest_seconds=0)
+    unfinished = await hasty.compact(ANNA, "sess-1", CompactSession(max_tokens=400))
+    assert (unfinished.compacted, unfinished.summary, unfinished.messages[-1].seq) == (False, None, 2400)
+    assert unfinished.omitted == 2400 - len(unfinished.messages)
+    assert unfinished.tokens <= 400
+    answer = await house.compact(max_tokens=400, keep_last=3)
+    assert [each.seq for each in answer.messages] == [2398, 2399, 2400]
+    assert [seq for seqs in scribe.seqs for seq in seqs] == list(range(1, 2398))
 
 
 async def test_the_last_messages_stay_as_they_are(house: House) -> None:

@@ -15,28 +15,10 @@ from kit.http_client import outside_http
 from kit.outside_api import Patience
 from services.runtime.models.model import ModelFailed, ModelReply, ModelRequest, ToolSpec
 from services.runtime.models.openai_compatible import OpenAiCompatible
-from tests.scripted_server import Answer, ScriptedServer, json_answer, scripted_server
+from tests.openai_server import completion, failure
+from tests.scripted_server import ScriptedServer, scripted_server
 
 TOOL = ToolSpec("list_tickets", "List tickets.", {"type": "object", "properties": {}}, Risk.READ)
-
-
-def completion(
-    message: dict[str, Any], *, usage: Any = "default", finish: str = "stop", model: str = "gpt-4o-mini"
-) -> Answer:
-    body: dict[str, Any] = {
-        "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": model,
-        "choices": [{"index": 0, "message": {"role": "assistant", **message}, "finish_reason": finish}],
-    }  # fmt: skip
-    if usage is not None:
-        body["usage"] = (
-            {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100} if usage == "default" else usage
-        )
-    return json_answer(body)
-
-
-def failure(status: int, message: str = "no", **headers: str) -> Answer:
-    body = {"error": {"message": message, "type": "error", "code": None}}
-    return json_answer(body, status, **headers)
 
 
 def tool_call(arguments: str, call_id: str = "call_abc", name: str = "list_tickets") -> dict[str, Any]:

@@ -95,6 +95,14 @@ async def test_a_call_that_would_act_twice_is_not_repeated(failure: httpx.Respon
     assert len(server.asked) == 1
 
 
+async def test_a_write_under_an_idempotency_key_is_repeated_under_it() -> None:
+    server = Server(httpx.ReadTimeout("slow"), httpx.Response(201, json={"status": "added", "seq": 7}))
+    async with bureau(server) as client:
+        message = NewMessage(role=Role.USER, content="hi")
+        assert (await client.sessions.add_message("sess-1", message, idempotency_key="k-1")).seq == 7
+    assert [request.headers["idempotency-key"] for request in server.asked] == ["k-1", "k-1"]
+
+
 async def test_a_call_that_is_stored_once_is_repeated() -> None:
     stored = httpx.Response(201, json={"memory_id": "mem-1", "created": True})
     server = Server(httpx.ReadTimeout("slow"), stored)
