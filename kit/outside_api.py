@@ -18,8 +18,12 @@ ANSWER_BYTES = 8 * 1024 * 1024
 class ApiFailed(Exception):
     """The API did not do what was asked of it. The message is for whoever runs Bureau; it holds no secret."""
 
-    def __init__(self, message: str, *, retryable: bool = False, retry_after: float | None = None) -> None:
-        super().__init__(message)
+    def __init__(
+        self, what: str, *, words: str = "", retryable: bool = False, retry_after: float | None = None
+    ) -> None:
+        super().__init__(f"{what}: {words}" if words else what)
+        self.what = what
+        """Without the API's own words, which may quote the request: for a log that must not hold what somebody said."""
         self.retryable = retryable
         """Nothing happened that a second call would double, and a second call may go better."""
         self.retry_after = retry_after
@@ -86,8 +90,12 @@ class OutsideApi:
         if status < 300:
             return raw
         retryable = status in (408, 429) or status >= 500
-        reason = f"{self.name} answered {status}: {_reason(raw)}"
-        raise ApiFailed(reason, retryable=retryable, retry_after=_seconds(headers.get("retry-after")))
+        raise ApiFailed(
+            f"{self.name} answered {status}",
+            words=_reason(raw),
+            retryable=retryable,
+            retry_after=_seconds(headers.get("retry-after")),
+        )
 
     async def _send(self, path: str, body: dict[str, Any]) -> tuple[int, httpx.Headers, bytes]:
         key = self.api_key.get_secret_value()
@@ -106,7 +114,7 @@ class OutsideApi:
 
 
 def _reason(raw: bytes) -> str:
-    """The API's own words, short: they may quote the request."""
+    """The API's own words, short."""
     try:
         error = json.loads(raw)["error"]
         return str(error["message"] if isinstance(error, dict) else error)[:200]

@@ -74,7 +74,7 @@ class RemoteEmbedder:
             failure = failures.exceptions[0]
             while isinstance(failure, BaseExceptionGroup):
                 failure = failure.exceptions[0]
-            self._rest(str(failure))
+            self._rest(failure.what if isinstance(failure, ApiFailed) else repr(failure))
             raise EmbedderAway(self._reason, retry_after=REST_SECONDS) from failure
         return [vector for each in asked for vector in each.result()]
 

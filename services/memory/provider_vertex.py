@@ -63,8 +63,8 @@ class VertexProvider:
             raise ApiFailed(f"Vertex AI did not answer within {self._timeout:g} s") from None
         except errors.APIError as error:
             retryable = error.code in _BUSY or error.code >= 500
-            reason = f"Vertex AI answered {error.code}: {str(error.message or '')[:200]}"
-            raise ApiFailed(reason, retryable=retryable) from error
+            words = str(error.message or "")[:200]
+            raise ApiFailed(f"Vertex AI answered {error.code}", words=words, retryable=retryable) from error
         except GoogleAuthError as error:
             raise ApiFailed(f"no credentials for Vertex AI ({type(error).__name__})") from error
         except httpx.TransportError as error:

@@ -67,7 +67,7 @@ class OpenAiSummariser:
         except TimeoutError:
             raise SummariserFailed(f"no answer within {self._api.timeout_seconds:g} s") from None
         except ApiFailed as error:
-            raise SummariserFailed(str(error)) from error
+            raise SummariserFailed(error.what) from error
         text = _text(raw)
         if estimated_tokens(text) > tokens * OVERRUN:
             raise SummariserFailed("its summary was too long")
