@@ -448,7 +448,7 @@ class SessionForked(Answer):
 
 
 class RewindSession(Request):
-    """POST /sessions/{id}/rewind: goes back to the message `to_seq`. What came after it stays on a branch of its own."""
+    """POST /sessions/{id}/rewind: goes back to the message `to_seq`. What came after stays on a branch of its own."""
 
     to_seq: Annotated[int, Field(ge=0, le=2**53)]
     fencing_token: int | None = None
