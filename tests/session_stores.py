@@ -17,6 +17,8 @@ from services.sessions.tails_redis import RedisTails
 LASTING = ["sqlite", "postgres"]
 CACHED = ["sqlite+redis", "postgres+redis"]
 ADAPTERS = ["memory", *LASTING, *CACHED]
+UNCACHED = ["memory", *LASTING]
+"""For what is tested through routes: that a cache changes nothing, the suites of the stores show."""
 
 
 def make_store(adapter: str, request: pytest.FixtureRequest) -> SessionStore:

@@ -1,6 +1,7 @@
 """The SQL of the sessions' store in SQLite, by name. In which order values come is in `rows`."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from kit.identity import Reach
 from services.sessions.record import Listing, Position
@@ -203,6 +204,7 @@ def page_query(
     return query.replace("{places}", places), [*values, limit]
 
 
+@lru_cache(maxsize=64)  # what is written at once bears the same time, nearly always
 def text_of(time: datetime) -> str:
     in_utc = time if time.tzinfo is UTC else time.astimezone(UTC)
     return in_utc.isoformat(timespec="microseconds")

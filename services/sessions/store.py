@@ -70,6 +70,9 @@ class SessionStore(Protocol):
         name; with `branch` that branch, which is BranchNotFound when there is none; with `undos_from` the undos at that
         message (at the last, if that comes earlier) and beyond, of what the branch shows; with `summary` the last one
         that applies.
+
+        What the session shows of others' state (`SessionRecord.shared`) may be of earlier while a decision does nothing
+        but append messages.
         """
 
     async def purge(self, reach: Reach, session_id: str) -> None:

@@ -77,8 +77,8 @@ class SqliteSessionStore:
             record = self._current(connection, reach, session_id)
             turn = None if turn_id is None else _turn(connection, reach, session_id, turn_id)
             left = _left(connection, record, branch)
-            undos = _undos(connection, record.session.tenant, shown_by(record, left), undos_from)
-            made = _summary(connection, shown_by(record), record.session.tenant) if summary else None
+            undos = [] if undos_from is None else _undos(connection, reach.tenant, shown_by(record, left), undos_from)
+            made = _summary(connection, shown_by(record), reach.tenant) if summary else None
             kept = None if receipt is None else _receipt(connection, reach, session_id, receipt)
             answer, write = decide(Current(record, turn, undos, left, made, kept))
             if write is not None:
@@ -267,9 +267,7 @@ def _summary(connection: sqlite3.Connection, shown: Shown, tenant: str) -> Store
     return None
 
 
-def _undos(connection: sqlite3.Connection, tenant: str, shown: Shown, first: int | None) -> list[Undo]:
-    if first is None:
-        return []
+def _undos(connection: sqlite3.Connection, tenant: str, shown: Shown, first: int) -> list[Undo]:
     after = min(first, shown.message_count) - 1
     return [
         rows.undo_of(row)

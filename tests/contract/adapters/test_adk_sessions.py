@@ -26,14 +26,14 @@ from kit.identity import Principal
 from tests import adk_events
 from tests.adk_sessions import ORCHESTRATOR, Signed, bureau_in_process, running
 from tests.fakes import FixedClock
-from tests.session_stores import ADAPTERS, make_store
+from tests.session_stores import UNCACHED, make_store
 
 APP, USER = "shop", "anna"
 NAMES: dict[str, Any] = {"app_name": APP, "user_id": USER, "session_id": "s"}
 KEY = bureau_id(APP, USER, "s")
 
 
-@pytest.fixture(params=ADAPTERS)
+@pytest.fixture(params=UNCACHED)
 async def app(request: pytest.FixtureRequest) -> AsyncIterator[FastAPI]:
     async with running(make_store(request.param, request)) as app:
         yield app

@@ -16,7 +16,7 @@ from services.sessions.app import create_app
 from services.sessions.settings import Settings
 from tests.fakes import FixedClock
 from tests.http import service_client
-from tests.session_stores import ADAPTERS, make_store
+from tests.session_stores import UNCACHED, make_store
 
 PRIVATE_KEY, PUBLIC_KEY = generate_keypair()
 ANNA = Principal("acme", "anna")
@@ -48,7 +48,7 @@ class Bench:
         return service_client(self.app, principal, "sessions", PRIVATE_KEY)
 
 
-@pytest.fixture(params=ADAPTERS)
+@pytest.fixture(params=UNCACHED)
 async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     settings = Settings(common=CommonSettings(identity_public_keys=PUBLIC_KEY))
     clock = FixedClock()

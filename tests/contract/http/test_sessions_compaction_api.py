@@ -17,7 +17,7 @@ from services.sessions.settings import Settings
 from tests.fakes import FixedClock
 from tests.http import service_client
 from tests.session_compaction import ANNA, BEN, talk
-from tests.session_stores import ADAPTERS, make_store
+from tests.session_stores import UNCACHED, make_store
 from tests.waiting import eventually
 
 PRIVATE_KEY, PUBLIC_KEY = generate_keypair()
@@ -38,7 +38,7 @@ def settings(**more: Any) -> Settings:
     return Settings(common=common, max_messages_per_minute=0, compact_above_tokens=400, **more)
 
 
-@pytest.fixture(params=ADAPTERS)
+@pytest.fixture(params=UNCACHED)
 async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     app = create_app(settings(), store=make_store(request.param, request), clock=FixedClock())
     async with app.router.lifespan_context(app):

@@ -10,7 +10,7 @@ from kit.settings import CommonSettings
 from services.sessions.app import create_app
 from services.sessions.settings import Settings
 from tests.http import service_client
-from tests.session_stores import ADAPTERS, make_store
+from tests.session_stores import UNCACHED, make_store
 
 PRIVATE_KEY, PUBLIC_KEY = generate_keypair()
 ANNA = Principal("acme", "anna")
@@ -18,7 +18,7 @@ BOB = Principal("acme", "bob")
 OLGA = Principal("acme", "olga", scopes=frozenset({TENANT_WIDE}))
 
 
-@pytest.fixture(params=ADAPTERS)
+@pytest.fixture(params=UNCACHED)
 async def app(request: pytest.FixtureRequest) -> AsyncIterator[FastAPI]:
     settings = Settings(common=CommonSettings(identity_public_keys=PUBLIC_KEY))
     app = create_app(settings, store=make_store(request.param, request))

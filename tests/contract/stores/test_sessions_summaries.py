@@ -4,16 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from bureau_contracts.sessions import CompactSession, NewMessage, NewSession, NewTurn, Role
+from bureau_contracts.sessions import CompactSession, ForkSession, NewMessage, NewSession, NewTurn, Role
 from kit.identity import Principal
 from services.sessions.compaction import Compaction
 from services.sessions.errors import SessionArchived, SessionNotFound, SummaryNotFound
 from services.sessions.record import Current, StoredSummary, Write
 from services.sessions.store import SessionStore
 from services.sessions.summariser import Material, Summarised
+from services.sessions.summarising import holds
 from tests.session_compaction import ANNA, BEN, House, Scribe, lookup, pairs_are_whole, talk
 from tests.session_stores import ADAPTERS, make_store, opened
 
@@ -236,11 +238,39 @@ async def test_a_summary_of_a_session_that_was_replaced_meanwhile_is_not_stored(
 
     async def replace_it() -> None:
         await house.sessions.purge(ANNA, "sess-1")
-        await house.create("sess-1", messages=3)
+        await house.create("sess-1")
+        await house.say("sess-1", *talk(60, first=300))
 
     meddler.meanwhile = replace_it
-    answer = await house.compact(max_tokens=400)
-    assert (answer.compacted, answer.summary, len(answer.messages)) == (False, None, 3)
+    await house.compact(max_tokens=400)
+    assert [str(each.messages[0].content)[:11] for each in meddler.given] == ["Message 1 t", "Message 300"]
+    _, stored, _ = await store.window(ANNA.reach(), "sess-1", limit=0)
+    shown = await house.sessions.history(ANNA, "sess-1", before=None, after=0, limit=200)
+    assert stored is not None
+    assert holds(stored, shown.messages[: stored.place.last_seq])
+
+
+async def test_a_rewind_between_two_reads_puts_no_summary_on_the_wrong_branch(
+    store: SessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house, read, waiting = House(store, Scribe()), store.history, [True]
+    await house.create()
+    for number in range(3):
+        messages = [new.model_copy(update={"content": f"{new.content} {'word ' * 40}"}) for new in talk(800)]
+        await house.sessions.store_turn(ANNA, "sess-1", NewTurn(turn_id=f"turn-{number}", messages=messages))
+
+    async def read_after_a_rewind(*args: Any, **kwargs: Any) -> Any:
+        if waiting.pop() if waiting else False:
+            await house.rewind("sess-1", 1)
+            messages = [new.model_copy(update={"content": "elsewhere " * 50}) for new in talk(800)]
+            await house.sessions.store_turn(ANNA, "sess-1", NewTurn(turn_id="turn-9", messages=messages))
+        return await read(*args, **kwargs)
+
+    monkeypatch.setattr(store, "history", read_after_a_rewind)
+    await house.compact(max_tokens=400)
+    await house.branching.fork(ANNA, "sess-1", ForkSession(session_id="sess-2", branch=0))
+    assert await house.covers("sess-1") > 0
+    assert await house.covers("sess-2") == 0
 
 
 async def test_what_is_appended_meanwhile_is_behind_the_summary(store: SessionStore) -> None:
