@@ -5,7 +5,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import httpx
 from fastapi import FastAPI
@@ -107,6 +107,15 @@ class Line(httpx.AsyncBaseTransport):
         return await self._inner.handle_async_request(request)
 
 
+class Ahead:
+    """The time of day, and as far ahead of it as it is put."""
+
+    by = timedelta()
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.by
+
+
 @dataclass
 class World:
     catalogue: RegistryClient
@@ -115,6 +124,7 @@ class World:
     metrics: Metrics
     to_registry: Line
     to_sessions: Line
+    sessions_time: "Ahead"
 
     @property
     def neighbours(self) -> Neighbours:
@@ -129,7 +139,8 @@ class World:
 @asynccontextmanager
 async def world() -> AsyncIterator[World]:
     registry_app = registry.create_app(RegistrySettings(common=COMMON), open_store=_memory_registry)
-    sessions_app = sessions.create_app(SessionsSettings(common=COMMON), store=MemorySessionStore())
+    time = Ahead()
+    sessions_app = sessions.create_app(SessionsSettings(common=COMMON), store=MemorySessionStore(), clock=time)
     to_registry, to_sessions = Line(registry_app), Line(sessions_app)
     async with (
         registry_app.router.lifespan_context(registry_app),
@@ -144,6 +155,7 @@ async def world() -> AsyncIterator[World]:
             Metrics(),
             to_registry,
             to_sessions,
+            time,
         )
 
 

@@ -16,6 +16,7 @@ from services.runtime.ports import Conversations
 log = get_logger(__name__)
 
 HELD = "lease_held"
+EXPIRED = "session_expired"
 """The code with which the sessions say that somebody else is writing."""
 SHORTEST_PAUSE_SECONDS = 0.02
 LONGEST_PAUSE_SECONDS = 0.5
@@ -79,6 +80,9 @@ class Leases:
             except NotFound as error:
                 raise SessionNotFound(f"there is no session {session_id!r}") from error
             except Conflict as error:
+                if error.code == EXPIRED:  # who comes back after long goes on where they were
+                    await self._conversations.resume(session_id)
+                    continue
                 if error.code != HELD:
                     raise
                 if asyncio.get_running_loop().time() + pause >= until:

@@ -17,6 +17,7 @@ from bureau_contracts.sessions import (
     NewSession,
     NewTurn,
     SessionCreated,
+    SessionResumed,
     SessionView,
     TurnStored,
     Window,
@@ -61,6 +62,8 @@ class Conversations(Protocol):
     async def turn(self, session_id: str, turn: NewTurn) -> TurnStored: ...
 
     async def stored_turn(self, session_id: str, turn_id: str) -> TurnStored: ...
+
+    async def resume(self, session_id: str) -> SessionResumed: ...
 
     async def acquire_lease(self, session_id: str, holder: str, *, ttl_seconds: float = 30) -> Lease: ...
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -11,7 +12,7 @@ from fastapi import FastAPI
 from bureau_contracts.prompts import NewPromptVersion
 from bureau_contracts.registry import AutonomyLevel, RegisterAgent
 from bureau_contracts.runtime import ChatAnswer
-from bureau_contracts.sessions import NewMessage, NewSession, NewTurn, Role, SessionView
+from bureau_contracts.sessions import Lifecycle, NewMessage, NewSession, NewTurn, Role, SessionView
 from kit.identity import ADMIN, TENANT_WIDE, Principal, acting_as
 from services.runtime.app import create_app
 from services.runtime.settings import Settings
@@ -282,6 +283,15 @@ async def test_a_session_is_shown_and_archived(bench: Bench, ada: httpx.AsyncCli
     refused = await ada.post("/agent/chat", json={"message": "show details", "session_id": session_id})
     assert problem(refused) == (409, "session_archived")
     assert (await bench.view(session_id)).session.message_count == 4
+
+
+async def test_who_comes_back_after_the_session_expired_goes_on_in_it(bench: Bench, ada: httpx.AsyncClient) -> None:
+    session_id = (await chat(ada, "show my parcels")).session_id
+    bench.world.sessions_time.by = timedelta(days=400)
+    assert (await bench.view(session_id)).session.lifecycle is Lifecycle.EXPIRED
+    assert (await chat(ada, "show my parcels", session_id=session_id)).status == "completed"
+    session = (await bench.view(session_id)).session
+    assert (session.lifecycle, session.message_count) == (Lifecycle.ACTIVE, 8)
 
 
 async def test_tools_are_listed_with_risk_and_schema(ada: httpx.AsyncClient) -> None:

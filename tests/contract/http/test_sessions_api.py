@@ -535,4 +535,4 @@ async def test_health_names_the_store(bench: Bench) -> None:
     async with bench.client(None) as nobody:
         health = (await nobody.get("/health")).json()
     assert (health["status"], health["dependencies"]["store"]["status"]) == ("ok", "ok")
-    assert health["dependencies"]["store"]["detail"].split()[0] in ADAPTERS
+    assert health["dependencies"]["store"]["detail"].split()[0] in UNCACHED
