@@ -11,12 +11,13 @@ import statistics
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import asyncpg
 import structlog
 
-from bureau_contracts.sessions import NewMessage, NewSession, NewTurn, Role
+from bureau_contracts.sessions import NewInvocation, NewMessage, NewSession, NewTurn, Role, SessionStatus
 from deploy.local.postgres import EmbeddedPostgres
 from kit.clock import SystemClock
 from kit.identity import TENANT_WIDE, Principal
@@ -31,6 +32,15 @@ ANNA = Principal("acme", "anna", scopes=frozenset({TENANT_WIDE}))
 TEXT = "What is the status of the ticket that I opened on Monday? " * 4
 MESSAGE = NewMessage(role=Role.USER, content=TEXT)
 TABLE = "CREATE TABLE plain (session TEXT, seq INTEGER, content TEXT, PRIMARY KEY (session, seq))"
+ASKED = NewInvocation(agent_name="orders", query="And where is it now?")
+LONG_AGO, FAR_AHEAD = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+LISTINGS = {
+    "": Listing(),
+    ", by status": Listing(status=SessionStatus.IDLE),
+    ", by agent": Listing(agent="orders"),
+    ", by time": Listing(since=LONG_AGO, until=FAR_AHEAD),
+    ", by agent and time": Listing(agent="orders", since=LONG_AGO, until=FAR_AHEAD),
+}
 
 Append = Callable[[int], Awaitable[object]]
 """Appends to the session of the caller with this number."""
@@ -118,16 +128,19 @@ async def large_and_small(folder: Path, large: int) -> None:
             await sessions.store_turn(principal, "sess-long", turn)
             ids = [f"sess-{begin + number}" for number in range(min(1000, count))]
             await asyncio.gather(*(sessions.create(principal, NewSession(session_id=each)) for each in ids))
+            await asyncio.gather(*(sessions.track(principal, each, ASKED) for each in ids))
 
     async def compare_sizes(title: str, call: Callable[[Principal], Awaitable[object]]) -> None:
         small, big = await median_ms(call, few), await median_ms(call, many)
         print(f"{title:<44} {big:8.2f} ms    of 100    {small:8.2f} ms    ratio {big / small:5.2f}")
 
     await compare_sizes(f"read the last 50 of {large:,}", lambda anna: sessions.view(anna, "sess-long", 50))
-    await compare_sizes(
-        f"list 50 of {large:,}",
-        lambda anna: sessions.page(anna, user_id=None, listing=Listing(), limit=50, cursor=None),
-    )
+    for which, listing in LISTINGS.items():
+
+        async def page(anna: Principal, listing: Listing = listing) -> object:
+            return await sessions.page(anna, user_id=None, listing=listing, limit=50, cursor=None)
+
+        await compare_sizes(f"list 50 of {large:,}{which}", page)
     await store.close()
 
 
