@@ -50,8 +50,7 @@ PROMISES: dict[str, list[str]] = {
         "tests/e2e/test_adk_api_server.py::test_adks_api_server_keeps_its_sessions_in_bureau",
     ],
     "A reader sees every message that was acknowledged before it asked, whatever becomes of the cache": [
-        "tests/chaos/test_sessions_cache.py"
-        "::test_nobody_is_shown_less_than_was_acknowledged_whatever_redis_does",
+        "tests/chaos/test_sessions_cache.py::test_nobody_is_shown_less_than_was_acknowledged_whatever_redis_does",
         "tests/contract/stores/test_sessions_cached.py::test_an_id_that_is_used_again_shows_nothing_of_its_past",
         "tests/contract/stores/test_sessions_cached.py::test_nobody_is_shown_anothers_session_by_the_cache",
     ],
@@ -113,8 +112,7 @@ PROMISES: dict[str, list[str]] = {
         "tests/contract/http/test_sessions_isolation.py::test_every_route_is_in_the_matrix",
         "tests/contract/http/test_sessions_isolation.py"
         "::test_anothers_session_is_answered_exactly_as_one_that_is_missing",
-        "tests/contract/http/test_sessions_isolation.py"
-        "::test_nothing_of_anothers_is_listed_found_taken_or_erased",
+        "tests/contract/http/test_sessions_isolation.py::test_nothing_of_anothers_is_listed_found_taken_or_erased",
     ],
     "A search for messages never leaves its reach, whatever is asked": [
         "tests/contract/stores/test_sessions_search.py::test_nobody_finds_what_is_out_of_reach",
