@@ -41,6 +41,12 @@ PROMISES: dict[str, list[str]] = {
         "tests/chaos/test_sessions_survive_kill.py::test_acknowledged_messages_survive_kill_9",
         "tests/chaos/test_sessions_kill.py::test_every_acknowledged_message_survives_kill_9",
     ],
+    "What a store remembers of a session is never taken for what others wrote since, or for what came to nothing": [
+        "tests/contract/stores/test_sessions_replicas.py::test_a_change_follows_the_messages_of_another_process",
+        "tests/contract/stores/test_sessions_replicas.py::test_a_session_that_is_another_persons_by_now_is_out_of_reach",
+        "tests/contract/stores/test_sessions_appends.py::test_a_message_that_cannot_be_stored_takes_no_other_with_it",
+        "tests/unit/sessions/test_store_sqlite.py::test_what_could_not_be_committed_is_not_remembered",
+    ],
     "ADK's sessions in Bureau: every event comes back exactly, is stored once, and whoever was overtaken is told": [
         "tests/unit/sdk/test_adk_events.py::test_every_event_comes_back_exactly",
         "tests/contract/adapters/test_adk_sessions.py"

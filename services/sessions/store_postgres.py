@@ -150,6 +150,7 @@ class PostgresSessionStore:
         return True, answer
 
     async def purge(self, reach: Reach, session_id: str) -> None:
+        self._remembered.take(reach.tenant, reach.user, session_id)
         async with self.connection() as connection:
             if await connection.fetchval(sql.DELETE_SESSION, reach.tenant, session_id, reach.user) is None:
                 raise SessionNotFound(session_id)

@@ -129,7 +129,7 @@ async def test_who_waits_when_the_store_closes_is_told_so(
 
         async def __aexit__(self, *_: object) -> None: ...
 
-    appends = PostgresAppends(Hanging)  # never gives a connection
+    appends = PostgresAppends(Hanging)
     await appends.open()
     write = apply(a_record(), Edit(messages=[hello()]), NOW)
     waiting = asyncio.create_task(appends.append(1, write))
