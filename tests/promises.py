@@ -61,6 +61,14 @@ PROMISES: dict[str, list[str]] = {
         "tests/integration/memory/test_postgres_away.py"
         "::test_acknowledged_writes_survive_a_restart_under_load_and_searches_recover",
     ],
+    "What a tool says becomes no wish, no instruction, and takes no user's word's place": [
+        "tests/contract/http/test_memory_extract_api.py"
+        "::test_what_a_tool_says_is_a_fact_at_most_and_never_takes_a_users_place",
+        "tests/unit/memory/test_extractor_rules.py::test_what_a_tool_says_is_no_wish_and_no_instruction",
+    ],
+    "A conversation's messages become memories once, however many ask": [
+        "tests/contract/http/test_memory_extract_api.py::test_two_at_once_do_it_once",
+    ],
     "A memory whose embedder was away is kept, found by its words, and gets its vector later": [
         "tests/contract/http/test_memory_embedder_away.py"
         "::test_what_is_stored_meanwhile_is_found_by_its_words_and_later_by_its_vector",

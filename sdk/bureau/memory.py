@@ -27,7 +27,10 @@ from bureau_contracts.memory import (
     SimilarPairs,
     SupersedeMemory,
 )
+from bureau_contracts.memory_extraction import Extraction, ExtractMemories
 from bureau_contracts.sessions import Deleted
+
+EXTRACT_SECONDS = 120.0
 
 
 class MemoryClient:
@@ -104,6 +107,15 @@ class MemoryClient:
         """200 at most. Safe to repeat."""
         body = ImportMemories(memories=list(memories))
         return await self._call(MemoriesImported, "POST", "/memory/import", body=body, repeatable=True)
+
+    async def extract(
+        self, session_id: str, *, from_seq: int | None = None, to_seq: int | None = None, tool_results: bool = False
+    ) -> Extraction:
+        """Memories out of a session's messages that were not read yet. Safe to repeat; a model takes its time."""
+        body = ExtractMemories(session_id=session_id, from_seq=from_seq, to_seq=to_seq, tool_results=tool_results)
+        return await self._call(
+            Extraction, "POST", "/memory/extract", body=body, repeatable=True, timeout_seconds=EXTRACT_SECONDS
+        )
 
     async def embed(self, texts: Sequence[str], *, purpose: EmbedPurpose = EmbedPurpose.DOCUMENT) -> Embeddings:
         """Vectors of the texts, 128 at most, in order; nothing of them is kept."""

@@ -9,20 +9,30 @@ from typing import Protocol
 import httpx
 from fastapi import FastAPI
 
+from bureau.http import Caller
+from bureau.sessions import SessionsClient
 from bureau_contracts.memory import Origin
 from kit.clock import Clock, SystemClock
 from kit.health import Check
-from kit.http_client import outside_http
+from kit.http_client import outside_http, service_http
+from kit.identity import PrincipalSigner
 from kit.logs import get_logger
 from kit.outside_api import OutsideApi
 from kit.settings import SettingsError
 from kit.tasks import background, every
 from kit.web import build_app
-from services.memory import api, api_transfer
+from services.memory import api, api_extraction, api_transfer
+from services.memory.conversations import Conversations
 from services.memory.embedder import Embedder
 from services.memory.embedder_hashed import HashedEmbedder
 from services.memory.embedder_remote import Provider, Remote, RemoteEmbedder
 from services.memory.embedding_cache import CachedEmbedder
+from services.memory.extraction import Extractions, Readers
+from services.memory.extraction_log import ExtractionLog
+from services.memory.extraction_log_memory import InMemoryExtractionLog
+from services.memory.extraction_log_postgres import PostgresExtractionLog
+from services.memory.extractor_openai import OpenAiExtractor
+from services.memory.extractor_rules import RulesExtractor
 from services.memory.provider_openai import OpenAiProvider
 from services.memory.service import MemoryService, Rules
 from services.memory.settings import Settings
@@ -67,13 +77,16 @@ def create_app(settings: Settings, adapters: Adapters | None = None) -> FastAPI:
         raise SettingsError(f"MEMORY_FORGET_MODEL={settings.forget_model} is in use")
     store: OpenedStore = adapters.store if adapters else PgvectorStore(_options(settings, embedder, previous))
     clock = adapters.clock if adapters else SystemClock()
+    beside = _beside(settings, store)
+    conversations, readers = _conversations(settings, opened), _readers(settings, opened)
     upkeep = VectorUpkeep(store, embedder, settings.forget_model)
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         usage = UsageCounts(store, clock)
         vectors = Vectors(embedder, previous, lambda: upkeep.done)
-        app.state.memory = MemoryService(store, vectors, usage, clock, _rules(settings))
+        app.state.memory = MemoryService(store, vectors, usage, clock, _rules(settings), [beside.readings])
+        app.state.extractions = Extractions(app.state.memory, conversations, readers, beside.readings, clock)
         app.state.transfer = Transfer(store, vectors, clock)
         log.info("embedder_chosen", embedder=embedder.name, strength=embedder.strength)
         async with opened as stack:
@@ -92,12 +105,47 @@ def create_app(settings: Settings, adapters: Adapters | None = None) -> FastAPI:
     return build_app(
         service="memory",
         settings=settings,
-        routers=[api_transfer.routes, api.routes],
+        routers=[api_extraction.routes, api_transfer.routes, api.routes],
         lifespan=life,
         # Not required: searches are answered, as degraded, while Postgres is away.
         checks={"postgres": Check(store.ping, required=False), "vectors": Check(upkeep.ping, required=False)},
-        capabilities={"embedder": f"{embedder.name}: {embedder.strength}"},
+        capabilities={"embedder": f"{embedder.name}: {embedder.strength}", "extractor": readers.first.name},
     )
+
+
+@dataclass(frozen=True)
+class _Beside:
+    """What is kept beside the memories, where they are kept."""
+
+    readings: ExtractionLog
+
+
+def _beside(settings: Settings, store: OpenedStore) -> _Beside:
+    if not isinstance(store, PgvectorStore):
+        return _Beside(InMemoryExtractionLog())
+    return _Beside(PostgresExtractionLog(store.database, settings.request_timeout_seconds))
+
+
+def _conversations(settings: Settings, stack: AsyncExitStack) -> Conversations | None:
+    key = settings.common.identity_private_key.get_secret_value()
+    if not settings.sessions_url or not key:
+        return None
+    client = service_http(settings.sessions_url, audience="sessions", signer=PrincipalSigner(key, "memory"))
+    stack.push_async_callback(client.aclose)
+    return Conversations(SessionsClient(Caller(client)))
+
+
+def _readers(settings: Settings, stack: AsyncExitStack) -> Readers:
+    rules = RulesExtractor()
+    _, _, model = settings.extractor.partition(":")
+    if not model:
+        return Readers(rules, rules)
+    seconds = settings.extractor_timeout_seconds
+    client = outside_http(timeout_seconds=seconds, connect_seconds=min(2.0, seconds))
+    stack.push_async_callback(client.aclose)
+    url = settings.openai_base_url.rstrip("/")
+    api = OutsideApi(client, "the extractor's endpoint", url, settings.openai_api_key, seconds)
+    return Readers(OpenAiExtractor(api, model), rules)
 
 
 def _embedder(settings: Settings, wanted: str, stack: AsyncExitStack) -> Embedder:

@@ -47,6 +47,13 @@ class Settings(ServerSettings):
     """The region they are asked in."""
     vertex_base_url: Address | None = None
     """Another address of the same API: a proxy, or a private endpoint."""
+    sessions_url: Annotated[str, Field(pattern=r"^(https?://\S+)?$")] = ""
+    """Where conversations are, for POST /memory/extract; needs BUREAU_IDENTITY_PRIVATE_KEY too. Empty: 503."""
+    extractor: Annotated[str, Field(pattern=r"^(rules|openai:\S+)$", max_length=200)] = "rules"
+    """``rules``: patterns of English, needs nothing. ``openai:MODEL``: a model at MEMORY_OPENAI_BASE_URL; when it fails
+    the rules do it, and the answer says so."""
+    extractor_timeout_seconds: float = Field(30.0, gt=0, le=120)
+    """Of one call to that model."""
     search_timeout_seconds: float = Field(1.0, gt=0, le=60)
     """How long a search waits for Postgres before it answers degraded: a turn waits for it."""
     request_timeout_seconds: float = Field(10.0, gt=0, le=600)

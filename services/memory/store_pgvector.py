@@ -91,6 +91,11 @@ class PgvectorStore:
         self._options = options
         self._database = Database(partial(_open, options), partial(_prepare, options))
 
+    @property
+    def database(self) -> Database:
+        """For what stands beside the memories: readings, usage, documents."""
+        return self._database
+
     async def prepare(self) -> None:
         await self._database.prepare()
 

@@ -110,6 +110,23 @@ def import_memories(path: Annotated[Path, typer.Argument(help="A file that `expo
 
 
 @commands.command()
+def extract(
+    session_id: Annotated[str, typer.Argument(help="The session's id (sess-…).")],
+    tool_results: Annotated[bool, typer.Option("--tool-results", help="Read what tools answered, too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Turn what was said in a session since the last time into memories."""
+    answer = run(lambda bureau: bureau.memory.extract(session_id, tool_results=tool_results))
+    rows = [
+        (each.action, each.memory_id or "", each.kind, ", ".join(map(str, each.source_seqs)), each.reason)
+        for each in answer.results
+    ]
+    title = f"messages {answer.from_seq} to {answer.to_seq}, by {answer.extractor}"
+    headings = ("action", "memory", "kind", "messages", "why")
+    show(answer, as_json=as_json, table=lambda: table(headings, rows, title=title))
+
+
+@commands.command()
 def restore(memory_id: MemoryId) -> None:
     """Take a deletion back."""
     memory = run(lambda bureau: bureau.memory.restore(memory_id))
