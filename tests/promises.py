@@ -66,6 +66,12 @@ PROMISES: dict[str, list[str]] = {
         "::test_what_a_tool_says_is_a_fact_at_most_and_never_takes_a_users_place",
         "tests/unit/memory/test_extractor_rules.py::test_what_a_tool_says_is_no_wish_and_no_instruction",
     ],
+    "Why an agent knew something can be asked by its trace, and a person's erasure leaves nothing of it": [
+        "tests/contract/http/test_memory_usage_api.py"
+        "::test_a_turn_can_be_asked_what_it_was_given_and_told_whether_it_helped",
+        "tests/contract/http/test_memory_usage_api.py::test_erasing_a_person_leaves_no_use",
+        "tests/unit/memory/test_use_log.py::test_erasing_a_person_forgets_uses_wherever_they_wait",
+    ],
     "A conversation's messages become memories once, however many ask": [
         "tests/contract/http/test_memory_extract_api.py::test_two_at_once_do_it_once",
     ],

@@ -28,6 +28,7 @@ from bureau_contracts.memory import (
     SupersedeMemory,
 )
 from bureau_contracts.memory_extraction import Extraction, ExtractMemories
+from bureau_contracts.memory_usage import HarmfulMemories, MemoryUses, ReportUse, UnusedMemories, UseReported
 from bureau_contracts.sessions import Deleted
 
 EXTRACT_SECONDS = 120.0
@@ -116,6 +117,28 @@ class MemoryClient:
         return await self._call(
             Extraction, "POST", "/memory/extract", body=body, repeatable=True, timeout_seconds=EXTRACT_SECONDS
         )
+
+    async def usage(
+        self, *, trace_id: str | None = None, memory_id: str | None = None, user_id: str | None = None,
+        limit: int | None = None,
+    ) -> MemoryUses:  # fmt: skip
+        """What a turn was given, or who was given a memory."""
+        params = {"trace_id": trace_id, "memory_id": memory_id, "user_id": user_id, "limit": limit}
+        return await self._call(MemoryUses, "GET", "/memory/usage", params=params)
+
+    async def report(self, report: ReportUse) -> UseReported:
+        """Whether what a turn was given helped it; the last word counts."""
+        return await self._call(UseReported, "POST", "/memory/usage", body=report, repeatable=True)
+
+    async def unused(
+        self, *, days: float | None = None, user_id: str | None = None, limit: int | None = None
+    ) -> UnusedMemories:
+        params = {"days": days, "user_id": user_id, "limit": limit}
+        return await self._call(UnusedMemories, "GET", "/memory/unused", params=params)
+
+    async def harmful(self, *, user_id: str | None = None, limit: int | None = None) -> HarmfulMemories:
+        params = {"user_id": user_id, "limit": limit}
+        return await self._call(HarmfulMemories, "GET", "/memory/harmful", params=params)
 
     async def embed(self, texts: Sequence[str], *, purpose: EmbedPurpose = EmbedPurpose.DOCUMENT) -> Embeddings:
         """Vectors of the texts, 128 at most, in order; nothing of them is kept."""

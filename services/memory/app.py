@@ -21,7 +21,7 @@ from kit.outside_api import OutsideApi
 from kit.settings import SettingsError
 from kit.tasks import background, every
 from kit.web import build_app
-from services.memory import api, api_extraction, api_transfer
+from services.memory import api, api_extraction, api_transfer, api_usage
 from services.memory.conversations import Conversations
 from services.memory.embedder import Embedder
 from services.memory.embedder_hashed import HashedEmbedder
@@ -38,15 +38,22 @@ from services.memory.service import MemoryService, Rules
 from services.memory.settings import Settings
 from services.memory.statements import Model
 from services.memory.store import MemoryStore, Upkeep
+from services.memory.store_memory import InMemoryStore
 from services.memory.store_pgvector import Options, PgvectorStore
 from services.memory.transfer import Transfer
 from services.memory.upkeep import VectorUpkeep
 from services.memory.usage import UsageCounts
+from services.memory.use_buffer_memory import InMemoryUseBuffer
+from services.memory.use_log import UseLog
+from services.memory.use_store_memory import InMemoryUseStore
+from services.memory.use_store_postgres import PostgresUseStore
+from services.memory.uses import UseBuffer, UseStore
 from services.memory.vectors import Vectors
 
 log = get_logger(__name__)
 
 PURGE_SECONDS = 300.0
+WRITE_USES_SECONDS = 0.5
 PREPARE_SECONDS = 1.0
 """How often a database that was away at start is tried again."""
 
@@ -77,15 +84,17 @@ def create_app(settings: Settings, adapters: Adapters | None = None) -> FastAPI:
         raise SettingsError(f"MEMORY_FORGET_MODEL={settings.forget_model} is in use")
     store: OpenedStore = adapters.store if adapters else PgvectorStore(_options(settings, embedder, previous))
     clock = adapters.clock if adapters else SystemClock()
-    beside = _beside(settings, store)
+    beside, buffer = _beside(settings, store), _buffer(settings, opened)
     conversations, readers = _conversations(settings, opened), _readers(settings, opened)
     upkeep = VectorUpkeep(store, embedder, settings.forget_model)
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         usage = UsageCounts(store, clock)
+        uses = UseLog(buffer, beside.uses, clock, timedelta(days=settings.usage_days))
+        app.state.uses = uses
         vectors = Vectors(embedder, previous, lambda: upkeep.done)
-        app.state.memory = MemoryService(store, vectors, usage, clock, _rules(settings), [beside.readings])
+        app.state.memory = MemoryService(store, vectors, usage, clock, _rules(settings), [beside.readings, uses], uses)
         app.state.extractions = Extractions(app.state.memory, conversations, readers, beside.readings, clock)
         app.state.transfer = Transfer(store, vectors, clock)
         log.info("embedder_chosen", embedder=embedder.name, strength=embedder.strength)
@@ -93,10 +102,14 @@ def create_app(settings: Settings, adapters: Adapters | None = None) -> FastAPI:
             stack.push_async_callback(store.close)
             await store.prepare()
             stack.push_async_callback(usage.flush)
+            stack.push_async_callback(uses.flush)
             work = background(
                 every(PREPARE_SECONDS, store.prepare, name="prepare_store"),
                 every(settings.usage_flush_seconds, usage.flush, name="flush_usage"),
+                every(WRITE_USES_SECONDS, uses.write, name="write_uses"),
+                every(settings.usage_flush_seconds, uses.flush, name="flush_uses"),
                 every(PURGE_SECONDS, app.state.memory.purge_gone, name="purge_gone"),
+                every(PURGE_SECONDS, uses.purge, name="purge_uses"),
                 every(settings.upkeep_seconds, upkeep.run, name="embed_the_rest"),
             )
             await stack.enter_async_context(work)
@@ -105,7 +118,7 @@ def create_app(settings: Settings, adapters: Adapters | None = None) -> FastAPI:
     return build_app(
         service="memory",
         settings=settings,
-        routers=[api_extraction.routes, api_transfer.routes, api.routes],
+        routers=[api_usage.routes, api_extraction.routes, api_transfer.routes, api.routes],
         lifespan=life,
         # Not required: searches are answered, as degraded, while Postgres is away.
         checks={"postgres": Check(store.ping, required=False), "vectors": Check(upkeep.ping, required=False)},
@@ -118,12 +131,28 @@ class _Beside:
     """What is kept beside the memories, where they are kept."""
 
     readings: ExtractionLog
+    uses: UseStore
 
 
 def _beside(settings: Settings, store: OpenedStore) -> _Beside:
-    if not isinstance(store, PgvectorStore):
-        return _Beside(InMemoryExtractionLog())
-    return _Beside(PostgresExtractionLog(store.database, settings.request_timeout_seconds))
+    if isinstance(store, PgvectorStore):
+        place = (store.database, settings.request_timeout_seconds)
+        return _Beside(PostgresExtractionLog(*place), PostgresUseStore(*place))
+    if isinstance(store, InMemoryStore):
+        return _Beside(InMemoryExtractionLog(), InMemoryUseStore(store))
+    raise TypeError(f"nothing is known to stand beside {type(store).__name__}")
+
+
+def _buffer(settings: Settings, stack: AsyncExitStack) -> UseBuffer:
+    url = settings.redis_url.get_secret_value()
+    if not url:
+        return InMemoryUseBuffer()
+    from kit.redis import connect  # half a second of imports that only who has a Redis needs
+    from services.memory.use_buffer_redis import RedisUseBuffer
+
+    redis = connect(url, timeout_seconds=1.0)
+    stack.push_async_callback(redis.aclose)
+    return RedisUseBuffer(redis)
 
 
 def _conversations(settings: Settings, stack: AsyncExitStack) -> Conversations | None:

@@ -29,10 +29,11 @@ from kit.errors import Invalid, NotFound
 from kit.identity import Owner, Principal
 from kit.ids import new_id
 from kit.logs import get_logger
-from kit.telemetry import span
+from kit.telemetry import current_trace_id, span
 from services.memory.filters import Condition
 from services.memory.store import Change, Draft, Filter, MemoryStore, Position, Query, StoreAway, Wording
 from services.memory.usage import UsageCounts
+from services.memory.use_log import UseLog
 from services.memory.vectors import QueryVectors, Vectors
 from services.memory.wording import digest, distinct_words
 
@@ -106,10 +107,10 @@ _RULES = Rules()
 class MemoryService:
     def __init__(
         self, store: MemoryStore, vectors: Vectors, usage: UsageCounts, clock: Clock, rules: Rules = _RULES,
-        beside: Sequence[Erasable] = (),
+        beside: Sequence[Erasable] = (), uses: UseLog | None = None,
     ) -> None:  # fmt: skip
-        """`beside` goes with a person's memories when they are erased."""
-        self._beside = beside
+        """`beside` goes with a person's memories when they are erased; `uses` learns of every search."""
+        self._beside, self._uses = beside, uses
         self._store, self._vectors, self._usage, self._clock, self._rules = store, vectors, usage, clock, rules
 
     async def remember(self, principal: Principal, memories: Sequence[NewMemory]) -> list[MemoryStored]:
@@ -143,6 +144,8 @@ class MemoryService:
             except StoreAway:
                 degraded = SearchDegraded.STORE_AWAY
         self._usage.note(hit.memory.memory_id for hit in hits)
+        if self._uses is not None and degraded is not SearchDegraded.STORE_AWAY:
+            self._uses.note(principal.owner(wanted.user_id), current_trace_id(), wanted.agent, look.q, hits)
         duration_ms = round((time.perf_counter() - began) * 1000, 2)
         log.info("memory_search", results=len(hits), mode=look.mode, degraded=degraded, duration_ms=duration_ms)
         return Found(hits, degraded)

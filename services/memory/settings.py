@@ -54,6 +54,10 @@ class Settings(ServerSettings):
     the rules do it, and the answer says so."""
     extractor_timeout_seconds: float = Field(30.0, gt=0, le=120)
     """Of one call to that model."""
+    redis_url: SecretStr = SecretStr("")
+    """Where uses wait until they are written, so that a kill loses none. Empty: they wait in the process."""
+    usage_days: float = Field(90, gt=0, le=3650)
+    """How long it is kept which search was given which memories."""
     search_timeout_seconds: float = Field(1.0, gt=0, le=60)
     """How long a search waits for Postgres before it answers degraded: a turn waits for it."""
     request_timeout_seconds: float = Field(10.0, gt=0, le=600)
@@ -67,4 +71,4 @@ class Settings(ServerSettings):
     purge_days: float = Field(7, ge=0, le=3650)
     """How long a deleted memory can be restored, and an expired one is kept."""
     usage_flush_seconds: float = Field(5.0, gt=0, le=3600)
-    """How often use counts go to Postgres. What was not written when the process is killed is not counted."""
+    """How often use counts and uses go to Postgres. Counts not written when the process is killed are lost."""

@@ -27,6 +27,7 @@ from kit.postgres import migrate, open_pool
 from services.memory import statements
 from services.memory.database import Connection, Database, Pool
 from services.memory.filters_sql import compiled
+from services.memory.rows import memory_of
 from services.memory.store import (
     NO_MODEL,
     PAIRED,
@@ -152,7 +153,7 @@ class PgvectorStore:
     async def get(self, reach: Reach, memory_id: str, now: datetime) -> Memory | None:
         async with self._connection() as connection:
             row = await connection.fetchrow(statements.get(_one(reach)), reach.tenant, reach.user, memory_id, now)
-        return None if row is None else _memory(row)
+        return None if row is None else memory_of(row)
 
     async def page(self, reach: Reach, which: Filter, limit: int, after: Position | None) -> list[Memory]:
         start = after or _BEGINNING
@@ -160,7 +161,7 @@ class PgvectorStore:
         parameters = (*_scope(reach, which), start.created_at, start.memory_id, limit, *wanted)
         async with self._connection() as connection:
             rows = await connection.fetch(statements.page(narrowed), *parameters)
-        return [_memory(row) for row in rows]
+        return [memory_of(row) for row in rows]
 
     async def update(self, reach: Reach, memory_id: str, change: Change, now: datetime) -> Memory | None:
         async with self._connection() as connection, connection.transaction():
@@ -168,7 +169,7 @@ class PgvectorStore:
             row = await connection.fetchrow(find, reach.tenant, reach.user, memory_id, now)
             if row is None:
                 return None
-            before = _memory(row)
+            before = memory_of(row)
             after = changed(before, change, now, self._options.model)
             if after is before:
                 return before
@@ -210,7 +211,7 @@ class PgvectorStore:
             row = await connection.fetchrow(find, reach.tenant, reach.user, memory_id, now)
             if row is None:
                 return None
-            old = _memory(row)
+            old = memory_of(row)
             if old.superseded_by is not None:
                 raise Superseded(f"this memory was superseded by {old.superseded_by}")
             draft = successor(old)
@@ -219,7 +220,7 @@ class PgvectorStore:
             if not stored.created:
                 raise SameText("this owner has a memory with this text already")
             new = await connection.fetchrow(statements.get(True), old.tenant, old.user_id, draft.memory_id, now)
-            return _memory(new)
+            return memory_of(new)
 
     async def delete(self, reach: Reach, memory_id: str, now: datetime, *, purge: bool = False) -> bool:
         statement = (statements.purge if purge else statements.delete)(_one(reach))
@@ -231,7 +232,7 @@ class PgvectorStore:
         async with self._connection() as connection, connection.transaction():
             if not await connection.fetchval(statements.restore(_one(reach)), *key, deleted_after):
                 return None
-            return _memory(await connection.fetchrow(statements.get(_one(reach)), *key))
+            return memory_of(await connection.fetchrow(statements.get(_one(reach)), *key))
 
     async def purge_gone(self, before: datetime, limit: int) -> int:
         async with self._connection() as connection:
@@ -276,7 +277,7 @@ class PgvectorStore:
             pairs = await connection.fetch(statement, *_scope(reach, which), above, limit, *wanted)
             ids = list({row[name] for row in pairs for name in ("first", "second")})
             rows = await connection.fetch(statements.BY_IDS, owner.tenant, owner.user, ids)
-        memories = {row["memory_id"]: _memory(row) for row in rows}
+        memories = {row["memory_id"]: memory_of(row) for row in rows}
         return [
             (memories[row["first"]], memories[row["second"]], row["similarity"])
             for row in pairs
@@ -291,7 +292,7 @@ class PgvectorStore:
             versions = defaultdict[str, list[MemoryVersion]](list)
             for row in await connection.fetch(statements.VERSIONS_OF, ids, VERSIONS_SHOWN):
                 versions[row["memory_id"]].append(_version(row))
-        return [ExportedMemory(memory=_memory(row), versions=versions[row["memory_id"]]) for row in rows]
+        return [ExportedMemory(memory=memory_of(row), versions=versions[row["memory_id"]]) for row in rows]
 
     async def import_all(self, imports: Sequence[Imported], now: datetime) -> list[bool]:
         async with self._connection() as connection, connection.transaction():
@@ -481,10 +482,6 @@ def _any_of(words: Sequence[str]) -> str | None:
     return " | ".join(f"'{word}'" for word in quoted) or None
 
 
-def _memory(row: Mapping[str, Any]) -> Memory:
-    return Memory.model_validate({**row, "metadata": json.loads(row["metadata"])})
-
-
 def _version(row: Mapping[str, Any]) -> MemoryVersion:
     return MemoryVersion.model_validate({**row, "metadata": json.loads(row["metadata"])})
 
@@ -492,7 +489,7 @@ def _version(row: Mapping[str, Any]) -> MemoryVersion:
 def _hit(row: Mapping[str, Any]) -> MemoryHit:
     similarity, share = row["similarity"], row["share"]
     return MemoryHit(
-        memory=_memory(row),
+        memory=memory_of(row),
         score=row["score"],
         relevance=row["relevance"],
         recency=row["recency"],

@@ -9,6 +9,7 @@ import typer
 from bureau.cli.terminal import ago, console, run, short, show, table
 from bureau.client import Bureau
 from bureau_contracts.memory import ExportedMemory, MemoryKind, NewMemory, SearchDegraded, SupersedeMemory
+from bureau_contracts.memory_usage import ReportUse
 
 commands = typer.Typer(help="What agents know of people.", no_args_is_help=True)
 
@@ -18,6 +19,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON."
 
 
 IMPORTED_AT_ONCE = 100
+_HELPED = {True: "yes", False: "no", None: ""}
 _AWAY = {
     SearchDegraded.STORE_AWAY: "the memory store is away: nothing could be searched",
     SearchDegraded.EMBEDDER_AWAY: "the embedder is away: searched by words alone",
@@ -124,6 +126,54 @@ def extract(
     title = f"messages {answer.from_seq} to {answer.to_seq}, by {answer.extractor}"
     headings = ("action", "memory", "kind", "messages", "why")
     show(answer, as_json=as_json, table=lambda: table(headings, rows, title=title))
+
+
+@commands.command()
+def why(
+    trace_id: Annotated[str, typer.Argument(help="The turn's trace id.")], user: User = None, as_json: AsJson = False
+) -> None:
+    """Which memories a turn was given, and why it knew what it knew."""
+    answer = run(lambda bureau: bureau.memory.usage(trace_id=trace_id, user_id=user))
+    rows = [
+        (short(use.query), each.memory_id, f"{each.score:.3f}", _HELPED[each.helped], short(each.note))
+        for use in answer.uses
+        for each in use.results
+    ]
+    headings = ("asked", "memory", "score", "helped", "note")
+    show(answer, as_json=as_json, table=lambda: table(headings, rows))
+
+
+@commands.command()
+def helped(
+    trace_id: Annotated[str, typer.Argument(help="The turn's trace id.")],
+    memory: Annotated[list[str] | None, typer.Option(help="Only of this memory; may be given again.")] = None,
+    harmed: Annotated[bool, typer.Option("--harmed", help="It did not help, it misled.")] = False,
+    note: Annotated[str, typer.Option(help="Why.")] = "",
+) -> None:
+    """Say whether what a turn was given helped it."""
+    report = ReportUse(trace_id=trace_id, memory_ids=memory or None, helped=not harmed, note=note)
+    answer = run(lambda bureau: bureau.memory.report(report))
+    console.print(f"{answer.reported} memories marked as {'harmful' if harmed else 'helpful'}")
+
+
+@commands.command()
+def unused(
+    days: Annotated[float, typer.Option(min=0.01, help="Not found by anybody for so long.")] = 30,
+    user: User = None,
+    as_json: AsJson = False,
+) -> None:
+    """Memories that nobody finds."""
+    answer = run(lambda bureau: bureau.memory.unused(days=days, user_id=user))
+    rows = [(m.memory_id, m.user_id, ago(m.last_used_at or m.created_at), short(m.text)) for m in answer.memories]
+    show(answer, as_json=as_json, table=lambda: table(("memory", "user", "last used", "text"), rows))
+
+
+@commands.command()
+def harmful(user: User = None, as_json: AsJson = False) -> None:
+    """Memories that mislead more often than they help."""
+    answer = run(lambda bureau: bureau.memory.harmful(user_id=user))
+    rows = [(e.memory.memory_id, e.memory.user_id, e.harmed, e.helped, short(e.memory.text)) for e in answer.memories]
+    show(answer, as_json=as_json, table=lambda: table(("memory", "user", "harmed", "helped", "text"), rows))
 
 
 @commands.command()
