@@ -66,6 +66,10 @@ PROMISES: dict[str, list[str]] = {
         "::test_what_a_tool_says_is_a_fact_at_most_and_never_takes_a_users_place",
         "tests/unit/memory/test_extractor_rules.py::test_what_a_tool_says_is_no_wish_and_no_instruction",
     ],
+    "A document that is sent again is replaced in one step, and what did not change keeps its ID": [
+        "tests/contract/http/test_memory_documents_api.py::test_sent_again_only_what_changed_is_changed",
+        "tests/contract/http/test_memory_documents_api.py::test_two_versions_at_once_leave_one_whole_version",
+    ],
     "Why an agent knew something can be asked by its trace, and a person's erasure leaves nothing of it": [
         "tests/contract/http/test_memory_usage_api.py"
         "::test_a_turn_can_be_asked_what_it_was_given_and_told_whether_it_helped",

@@ -27,6 +27,7 @@ from bureau_contracts.memory import (
     SimilarPairs,
     SupersedeMemory,
 )
+from bureau_contracts.memory_documents import DocumentChunks, DocumentPage, DocumentStored, NewDocument
 from bureau_contracts.memory_extraction import Extraction, ExtractMemories
 from bureau_contracts.memory_usage import HarmfulMemories, MemoryUses, ReportUse, UnusedMemories, UseReported
 from bureau_contracts.sessions import Deleted
@@ -139,6 +140,32 @@ class MemoryClient:
     async def harmful(self, *, user_id: str | None = None, limit: int | None = None) -> HarmfulMemories:
         params = {"user_id": user_id, "limit": limit}
         return await self._call(HarmfulMemories, "GET", "/memory/harmful", params=params)
+
+    async def ingest(self, document: NewDocument) -> DocumentStored:
+        """Cuts a text into memories. With an ID of your own it may be sent again: only what changed is changed."""
+        repeatable = document.document_id is not None
+        return await self._call(
+            DocumentStored, "POST", "/memory/documents", body=document, repeatable=repeatable,
+            timeout_seconds=EXTRACT_SECONDS,
+        )  # fmt: skip
+
+    async def documents(
+        self, *, user_id: str | None = None, after: str | None = None, limit: int | None = None
+    ) -> DocumentPage:
+        params = {"user_id": user_id, "after": after, "limit": limit}
+        return await self._call(DocumentPage, "GET", "/memory/documents", params=params)
+
+    async def chunks(
+        self, document_id: str, *, position: int | None = None, context: int | None = None
+    ) -> DocumentChunks:
+        """The chunks around a position, as it stands in a hit's metadata."""
+        params = {"position": position, "context": context}
+        return await self._call(
+            DocumentChunks, "GET", f"/memory/documents/{segment(document_id)}/chunks", params=params
+        )
+
+    async def delete_document(self, document_id: str) -> Deleted:
+        return await self._call(Deleted, "DELETE", f"/memory/documents/{segment(document_id)}")
 
     async def embed(self, texts: Sequence[str], *, purpose: EmbedPurpose = EmbedPurpose.DOCUMENT) -> Embeddings:
         """Vectors of the texts, 128 at most, in order; nothing of them is kept."""

@@ -21,8 +21,12 @@ from kit.outside_api import OutsideApi
 from kit.settings import SettingsError
 from kit.tasks import background, every
 from kit.web import build_app
-from services.memory import api, api_extraction, api_transfer, api_usage
+from services.memory import api, api_documents, api_extraction, api_transfer, api_usage
 from services.memory.conversations import Conversations
+from services.memory.document_store import DocumentStore
+from services.memory.document_store_memory import InMemoryDocumentStore
+from services.memory.document_store_postgres import PostgresDocumentStore
+from services.memory.documents import Documents
 from services.memory.embedder import Embedder
 from services.memory.embedder_hashed import HashedEmbedder
 from services.memory.embedder_remote import Provider, Remote, RemoteEmbedder
@@ -94,8 +98,12 @@ def create_app(settings: Settings, adapters: Adapters | None = None) -> FastAPI:
         uses = UseLog(buffer, beside.uses, clock, timedelta(days=settings.usage_days))
         app.state.uses = uses
         vectors = Vectors(embedder, previous, lambda: upkeep.done)
-        app.state.memory = MemoryService(store, vectors, usage, clock, _rules(settings), [beside.readings, uses], uses)
+        app.state.memory = MemoryService(
+            store, vectors, usage, clock, _rules(settings), [beside.readings, uses, beside.documents], uses
+        )
         app.state.extractions = Extractions(app.state.memory, conversations, readers, beside.readings, clock)
+        quarantine = _rules(settings).quarantine
+        app.state.documents = Documents(beside.documents, vectors, clock, quarantine)
         app.state.transfer = Transfer(store, vectors, clock)
         log.info("embedder_chosen", embedder=embedder.name, strength=embedder.strength)
         async with opened as stack:
@@ -118,7 +126,7 @@ def create_app(settings: Settings, adapters: Adapters | None = None) -> FastAPI:
     return build_app(
         service="memory",
         settings=settings,
-        routers=[api_usage.routes, api_extraction.routes, api_transfer.routes, api.routes],
+        routers=[api_documents.routes, api_usage.routes, api_extraction.routes, api_transfer.routes, api.routes],
         lifespan=life,
         # Not required: searches are answered, as degraded, while Postgres is away.
         checks={"postgres": Check(store.ping, required=False), "vectors": Check(upkeep.ping, required=False)},
@@ -132,14 +140,16 @@ class _Beside:
 
     readings: ExtractionLog
     uses: UseStore
+    documents: DocumentStore
 
 
 def _beside(settings: Settings, store: OpenedStore) -> _Beside:
     if isinstance(store, PgvectorStore):
         place = (store.database, settings.request_timeout_seconds)
-        return _Beside(PostgresExtractionLog(*place), PostgresUseStore(*place))
+        documents = PostgresDocumentStore(*place, store.add_within)
+        return _Beside(PostgresExtractionLog(*place), PostgresUseStore(*place), documents)
     if isinstance(store, InMemoryStore):
-        return _Beside(InMemoryExtractionLog(), InMemoryUseStore(store))
+        return _Beside(InMemoryExtractionLog(), InMemoryUseStore(store), InMemoryDocumentStore(store))
     raise TypeError(f"nothing is known to stand beside {type(store).__name__}")
 
 

@@ -17,6 +17,7 @@ from bureau_contracts.memory import (
     Quarantined,
     SearchMode,
 )
+from bureau_contracts.shapes import JsonObject
 from kit.identity import Owner, Reach
 from services.memory.filters import matches
 from services.memory.store import (
@@ -329,6 +330,11 @@ class InMemoryStore:
         """For what stands beside the memories."""
         self.check()
         return [row.memory for row in self._rows.values() if row.is_within(reach) and row.lives(now)]
+
+    def describe(self, memory_id: str, metadata: JsonObject) -> None:
+        """Gives a chunk its place in a document's new version; no version is kept, as its text did not change."""
+        row = self._rows[memory_id]
+        self._rows[memory_id] = replace(row, memory=row.memory.model_copy(update={"metadata": metadata}))
 
     def holds(self, tenant: str, memory_id: str) -> bool:
         """Whether there is such a memory, deleted or not."""

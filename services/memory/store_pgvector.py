@@ -110,9 +110,10 @@ class PgvectorStore:
 
     async def add(self, drafts: Sequence[Draft]) -> list[MemoryStored]:
         async with self._connection() as connection, connection.transaction():
-            return await self._add(connection, drafts)
+            return await self.add_within(connection, drafts)
 
-    async def _add(self, connection: Connection, drafts: Sequence[Draft]) -> list[MemoryStored]:
+    async def add_within(self, connection: Connection, drafts: Sequence[Draft]) -> list[MemoryStored]:
+        """In a transaction that is open: for documents, whose chunks stand beside their records."""
         placed: dict[str, MemoryStored] = {}
         for _ in range(_ATTEMPTS):
             missing = [draft for draft in drafts if draft.memory_id not in placed]
@@ -216,7 +217,7 @@ class PgvectorStore:
                 raise Superseded(f"this memory was superseded by {old.superseded_by}")
             draft = successor(old)
             await connection.execute(statements.SUPERSEDE, old.tenant, old.user_id, memory_id, now, draft.memory_id)
-            (stored,) = await self._add(connection, [draft])
+            (stored,) = await self.add_within(connection, [draft])
             if not stored.created:
                 raise SameText("this owner has a memory with this text already")
             new = await connection.fetchrow(statements.get(True), old.tenant, old.user_id, draft.memory_id, now)

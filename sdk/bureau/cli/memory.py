@@ -1,5 +1,6 @@
 """`bureau memory`: what agents know of people."""
 
+import base64
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,7 @@ import typer
 from bureau.cli.terminal import ago, console, run, short, show, table
 from bureau.client import Bureau
 from bureau_contracts.memory import ExportedMemory, MemoryKind, NewMemory, SearchDegraded, SupersedeMemory
+from bureau_contracts.memory_documents import DocumentType, NewDocument
 from bureau_contracts.memory_usage import ReportUse
 
 commands = typer.Typer(help="What agents know of people.", no_args_is_help=True)
@@ -126,6 +128,44 @@ def extract(
     title = f"messages {answer.from_seq} to {answer.to_seq}, by {answer.extractor}"
     headings = ("action", "memory", "kind", "messages", "why")
     show(answer, as_json=as_json, table=lambda: table(headings, rows, title=title))
+
+
+_TYPES = {".md": DocumentType.MARKDOWN, ".html": DocumentType.HTML, ".htm": DocumentType.HTML, ".pdf": DocumentType.PDF}
+
+
+@commands.command()
+def ingest(
+    path: Annotated[Path, typer.Argument(help="A text, Markdown, HTML or PDF file.", exists=True)],
+    document_id: Annotated[str | None, typer.Option("--id", help="doc-…: the same again replaces it.")] = None,
+    user: User = None,
+) -> None:
+    """Cut a document into memories that can be found one by one."""
+    kind = _TYPES.get(path.suffix.lower(), DocumentType.PLAIN)
+    content = (
+        {"text": path.read_text()}
+        if kind is not DocumentType.PDF
+        else {"content_base64": base64.b64encode(path.read_bytes()).decode()}
+    )
+    given = {"media_type": kind, "title": path.name, **content}
+    given |= {name: value for name, value in (("document_id", document_id), ("user_id", user)) if value}
+    stored = run(lambda bureau: bureau.memory.ingest(NewDocument.model_validate(given)))
+    counts = f"{stored.added} chunks added, {stored.kept} kept, {stored.removed} removed"
+    console.print(f"{stored.document.document_id}: {counts}")
+
+
+@commands.command()
+def documents(user: User = None, as_json: AsJson = False) -> None:
+    """Documents that were ingested."""
+    page = run(lambda bureau: bureau.memory.documents(user_id=user, limit=200))
+    rows = [(d.document_id, d.user_id, d.title, d.chunks, ago(d.updated_at)) for d in page.documents]
+    show(page, as_json=as_json, table=lambda: table(("document", "user", "title", "chunks", "updated"), rows))
+
+
+@commands.command()
+def delete_document(document_id: Annotated[str, typer.Argument(help="The document's id (doc-…).")]) -> None:
+    """Delete a document with all its chunks, for good."""
+    run(lambda bureau: bureau.memory.delete_document(document_id))
+    console.print(f"{document_id} is deleted")
 
 
 @commands.command()
