@@ -1,0 +1,1 @@
+"""Bureau behind the interfaces of other frameworks: each is an extra of its own."""

@@ -1,0 +1,1 @@
+"""Bureau behind the interfaces of Google's ADK. Needs google-adk."""
