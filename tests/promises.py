@@ -149,6 +149,24 @@ PROMISES: dict[str, list[str]] = {
         "tests/integration/memory/test_postgres_away.py"
         "::test_acknowledged_writes_survive_a_restart_under_load_and_searches_recover",
     ],
+    "What a tool says becomes no wish, no instruction, and takes no user's word's place": [
+        "tests/contract/http/test_memory_extract_api.py"
+        "::test_what_a_tool_says_is_a_fact_at_most_and_never_takes_a_users_place",
+        "tests/unit/memory/test_extractor_rules.py::test_what_a_tool_says_is_no_wish_and_no_instruction",
+    ],
+    "A document that is sent again is replaced in one step, and what did not change keeps its ID": [
+        "tests/contract/http/test_memory_documents_api.py::test_sent_again_only_what_changed_is_changed",
+        "tests/contract/http/test_memory_documents_api.py::test_two_versions_at_once_leave_one_whole_version",
+    ],
+    "Why an agent knew something can be asked by its trace, and a person's erasure leaves nothing of it": [
+        "tests/contract/http/test_memory_usage_api.py"
+        "::test_a_turn_can_be_asked_what_it_was_given_and_told_whether_it_helped",
+        "tests/contract/http/test_memory_usage_api.py::test_erasing_a_person_leaves_no_use",
+        "tests/unit/memory/test_use_log.py::test_erasing_a_person_forgets_uses_wherever_they_wait",
+    ],
+    "A conversation's messages become memories once, however many ask": [
+        "tests/contract/http/test_memory_extract_api.py::test_two_at_once_do_it_once",
+    ],
     "A memory whose embedder was away is kept, found by its words, and gets its vector later": [
         "tests/contract/http/test_memory_embedder_away.py"
         "::test_what_is_stored_meanwhile_is_found_by_its_words_and_later_by_its_vector",

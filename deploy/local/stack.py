@@ -75,7 +75,13 @@ STACK = (
         signs=True,
     ),
     Process("sessions", Tier.RECORD, 4, {"DATABASE_URL": "sqlite:///{data}/sessions/sessions.db"}),
-    Process("memory", Tier.RECORD, 5, {"DATABASE_URL": "{postgres}"}),
+    Process(
+        "memory",
+        Tier.RECORD,
+        5,
+        {"DATABASE_URL": "{postgres}", "REDIS_URL": "{valkey}", "SESSIONS_URL": "{sessions}"},
+        signs=True,
+    ),
     Process("jobs", Tier.RECORD, 6, _JOBS),
     Process(
         "jobs-worker",

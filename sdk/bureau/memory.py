@@ -27,7 +27,12 @@ from bureau_contracts.memory import (
     SimilarPairs,
     SupersedeMemory,
 )
+from bureau_contracts.memory_documents import DocumentChunks, DocumentPage, DocumentStored, NewDocument
+from bureau_contracts.memory_extraction import Extraction, ExtractMemories
+from bureau_contracts.memory_usage import HarmfulMemories, MemoryUses, ReportUse, UnusedMemories, UseReported
 from bureau_contracts.sessions import Deleted
+
+EXTRACT_SECONDS = 120.0
 
 
 class MemoryClient:
@@ -104,6 +109,63 @@ class MemoryClient:
         """200 at most. Safe to repeat."""
         body = ImportMemories(memories=list(memories))
         return await self._call(MemoriesImported, "POST", "/memory/import", body=body, repeatable=True)
+
+    async def extract(
+        self, session_id: str, *, from_seq: int | None = None, to_seq: int | None = None, tool_results: bool = False
+    ) -> Extraction:
+        """Memories out of a session's messages that were not read yet. Safe to repeat; a model takes its time."""
+        body = ExtractMemories(session_id=session_id, from_seq=from_seq, to_seq=to_seq, tool_results=tool_results)
+        return await self._call(
+            Extraction, "POST", "/memory/extract", body=body, repeatable=True, timeout_seconds=EXTRACT_SECONDS
+        )
+
+    async def usage(
+        self, *, trace_id: str | None = None, memory_id: str | None = None, user_id: str | None = None,
+        limit: int | None = None,
+    ) -> MemoryUses:  # fmt: skip
+        """What a turn was given, or who was given a memory."""
+        params = {"trace_id": trace_id, "memory_id": memory_id, "user_id": user_id, "limit": limit}
+        return await self._call(MemoryUses, "GET", "/memory/usage", params=params)
+
+    async def report(self, report: ReportUse) -> UseReported:
+        """Whether what a turn was given helped it; the last word counts."""
+        return await self._call(UseReported, "POST", "/memory/usage", body=report, repeatable=True)
+
+    async def unused(
+        self, *, days: float | None = None, user_id: str | None = None, limit: int | None = None
+    ) -> UnusedMemories:
+        params = {"days": days, "user_id": user_id, "limit": limit}
+        return await self._call(UnusedMemories, "GET", "/memory/unused", params=params)
+
+    async def harmful(self, *, user_id: str | None = None, limit: int | None = None) -> HarmfulMemories:
+        params = {"user_id": user_id, "limit": limit}
+        return await self._call(HarmfulMemories, "GET", "/memory/harmful", params=params)
+
+    async def ingest(self, document: NewDocument) -> DocumentStored:
+        """Cuts a text into memories. With an ID of your own it may be sent again: only what changed is changed."""
+        repeatable = document.document_id is not None
+        return await self._call(
+            DocumentStored, "POST", "/memory/documents", body=document, repeatable=repeatable,
+            timeout_seconds=EXTRACT_SECONDS,
+        )  # fmt: skip
+
+    async def documents(
+        self, *, user_id: str | None = None, after: str | None = None, limit: int | None = None
+    ) -> DocumentPage:
+        params = {"user_id": user_id, "after": after, "limit": limit}
+        return await self._call(DocumentPage, "GET", "/memory/documents", params=params)
+
+    async def chunks(
+        self, document_id: str, *, position: int | None = None, context: int | None = None
+    ) -> DocumentChunks:
+        """The chunks around a position, as it stands in a hit's metadata."""
+        params = {"position": position, "context": context}
+        return await self._call(
+            DocumentChunks, "GET", f"/memory/documents/{segment(document_id)}/chunks", params=params
+        )
+
+    async def delete_document(self, document_id: str) -> Deleted:
+        return await self._call(Deleted, "DELETE", f"/memory/documents/{segment(document_id)}")
 
     async def embed(self, texts: Sequence[str], *, purpose: EmbedPurpose = EmbedPurpose.DOCUMENT) -> Embeddings:
         """Vectors of the texts, 128 at most, in order; nothing of them is kept."""

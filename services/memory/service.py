@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from bureau_contracts.memory import (
     Embeddings,
@@ -29,10 +29,11 @@ from kit.errors import Invalid, NotFound
 from kit.identity import Owner, Principal
 from kit.ids import new_id
 from kit.logs import get_logger
-from kit.telemetry import span
+from kit.telemetry import current_trace_id, span
 from services.memory.filters import Condition
 from services.memory.store import Change, Draft, Filter, MemoryStore, Position, Query, StoreAway, Wording
 from services.memory.usage import UsageCounts
+from services.memory.use_log import UseLog
 from services.memory.vectors import QueryVectors, Vectors
 from services.memory.wording import digest, distinct_words
 
@@ -88,6 +89,12 @@ class Rules:
     purge_after: timedelta = timedelta(days=7)
 
 
+class Erasable(Protocol):
+    """What is kept of people beside their memories."""
+
+    async def erase(self, owner: Owner) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     hits: list[MemoryHit]
@@ -99,8 +106,11 @@ _RULES = Rules()
 
 class MemoryService:
     def __init__(
-        self, store: MemoryStore, vectors: Vectors, usage: UsageCounts, clock: Clock, rules: Rules = _RULES
-    ) -> None:
+        self, store: MemoryStore, vectors: Vectors, usage: UsageCounts, clock: Clock, rules: Rules = _RULES,
+        beside: Sequence[Erasable] = (), uses: UseLog | None = None,
+    ) -> None:  # fmt: skip
+        """`beside` goes with a person's memories when they are erased; `uses` learns of every search."""
+        self._beside, self._uses = beside, uses
         self._store, self._vectors, self._usage, self._clock, self._rules = store, vectors, usage, clock, rules
 
     async def remember(self, principal: Principal, memories: Sequence[NewMemory]) -> list[MemoryStored]:
@@ -134,9 +144,18 @@ class MemoryService:
             except StoreAway:
                 degraded = SearchDegraded.STORE_AWAY
         self._usage.note(hit.memory.memory_id for hit in hits)
+        if self._uses is not None and degraded is not SearchDegraded.STORE_AWAY:
+            self._uses.note(principal.owner(wanted.user_id), current_trace_id(), wanted.agent, look.q, hits)
         duration_ms = round((time.perf_counter() - began) * 1000, 2)
         log.info("memory_search", results=len(hits), mode=look.mode, degraded=degraded, duration_ms=duration_ms)
         return Found(hits, degraded)
+
+    async def related(self, principal: Principal, user_id: str, text: str, k: int) -> list[Memory]:
+        """What is known that may have to do with a text: no turn's search, so it counts for none. Raises StoreAway."""
+        wanted = Wanted(user_id, quarantined=Quarantined.EXCLUDE)
+        query = await self._query(Look(text, k))
+        hits = await self._store.search(principal.reach(user_id), self._filter(wanted), query)
+        return [hit.memory for hit in hits]
 
     async def embed(self, texts: Sequence[str], purpose: EmbedPurpose) -> Embeddings:
         """Asks the embedder alone: works while the store is away, and keeps nothing. Raises EmbedderAway."""
@@ -213,7 +232,10 @@ class MemoryService:
 
     async def erase(self, principal: Principal, user_id: str) -> int:
         """Deletes all that is known of one person; a user erases only itself."""
-        erased = await self._store.erase(principal.owner(user_id))
+        owner = principal.owner(user_id)
+        erased = await self._store.erase(owner)
+        for each in self._beside:
+            await each.erase(owner)
         log.info("memories_erased", erased=erased)
         return erased
 

@@ -47,6 +47,17 @@ class Settings(ServerSettings):
     """The region they are asked in."""
     vertex_base_url: Address | None = None
     """Another address of the same API: a proxy, or a private endpoint."""
+    sessions_url: Annotated[str, Field(pattern=r"^(https?://\S+)?$")] = ""
+    """Where conversations are, for POST /memory/extract; needs BUREAU_IDENTITY_PRIVATE_KEY too. Empty: 503."""
+    extractor: Annotated[str, Field(pattern=r"^(rules|openai:\S+)$", max_length=200)] = "rules"
+    """``rules``: patterns of English, needs nothing. ``openai:MODEL``: a model at MEMORY_OPENAI_BASE_URL; when it fails
+    the rules do it, and the answer says so."""
+    extractor_timeout_seconds: float = Field(30.0, gt=0, le=120)
+    """Of one call to that model."""
+    redis_url: SecretStr = SecretStr("")
+    """Where uses wait until they are written, so that a kill loses none. Empty: they wait in the process."""
+    usage_days: float = Field(90, gt=0, le=3650)
+    """How long it is kept which search was given which memories."""
     search_timeout_seconds: float = Field(1.0, gt=0, le=60)
     """How long a search waits for Postgres before it answers degraded: a turn waits for it."""
     request_timeout_seconds: float = Field(10.0, gt=0, le=600)
@@ -60,4 +71,4 @@ class Settings(ServerSettings):
     purge_days: float = Field(7, ge=0, le=3650)
     """How long a deleted memory can be restored, and an expired one is kept."""
     usage_flush_seconds: float = Field(5.0, gt=0, le=3600)
-    """How often use counts go to Postgres. What was not written when the process is killed is not counted."""
+    """How often use counts and uses go to Postgres. Counts not written when the process is killed are lost."""

@@ -17,6 +17,7 @@ from bureau_contracts.memory import (
     Quarantined,
     SearchMode,
 )
+from bureau_contracts.shapes import JsonObject
 from kit.identity import Owner, Reach
 from services.memory.filters import matches
 from services.memory.store import (
@@ -96,7 +97,7 @@ class InMemoryStore:
         self._in_upkeep = False
 
     async def add(self, drafts: Sequence[Draft]) -> list[MemoryStored]:
-        self._check()
+        self.check()
         return [self._add(draft) for draft in drafts]
 
     def _add(self, draft: Draft) -> MemoryStored:
@@ -164,7 +165,7 @@ class InMemoryStore:
         return True
 
     async def restore(self, reach: Reach, memory_id: str, now: datetime, *, deleted_after: datetime) -> Memory | None:
-        self._check()
+        self.check()
         row = self._rows.get(memory_id)
         if row is None or not row.is_within(reach) or row.deleted_at is None or row.deleted_at <= deleted_after:
             return None
@@ -177,7 +178,7 @@ class InMemoryStore:
         return memory
 
     async def purge_gone(self, before: datetime, limit: int) -> int:
-        self._check()
+        self.check()
         gone = [
             memory_id
             for memory_id, row in self._rows.items()
@@ -189,7 +190,7 @@ class InMemoryStore:
         return len(gone)
 
     async def erase(self, owner: Owner) -> int:
-        self._check()
+        self.check()
         reach = Reach(owner.tenant, owner.user)
         erased = [memory_id for memory_id, row in self._rows.items() if row.is_within(reach)]
         for memory_id in erased:
@@ -238,7 +239,7 @@ class InMemoryStore:
         return sorted(pairs, key=lambda pair: -pair[2])[:limit]
 
     async def export(self, reach: Reach, now: datetime, after: str, limit: int) -> list[ExportedMemory]:
-        self._check()
+        self.check()
         rows = [row for row in self._rows.values() if row.is_within(reach) and row.lives(now)]
         rows = sorted((row for row in rows if row.memory.memory_id > after), key=lambda row: row.memory.memory_id)
         return [
@@ -246,7 +247,7 @@ class InMemoryStore:
         ]
 
     async def import_all(self, imports: Sequence[Imported], now: datetime) -> list[bool]:
-        self._check()
+        self.check()
         return [self._import(each, now) for each in imports]
 
     def _import(self, imported: Imported, now: datetime) -> bool:
@@ -265,7 +266,7 @@ class InMemoryStore:
         return True
 
     async def note_used(self, counts: Mapping[str, int], at: datetime) -> None:
-        self._check()
+        self.check()
         for memory_id, times in counts.items():
             row = self._rows.get(memory_id)
             if row is not None:
@@ -274,7 +275,7 @@ class InMemoryStore:
 
     @asynccontextmanager
     async def unembedded(self, limit: int, after: str) -> AsyncIterator[Sequence[Unembedded] | None]:
-        self._check()
+        self.check()
         if self._in_upkeep:
             yield None
             return
@@ -289,7 +290,7 @@ class InMemoryStore:
             self._in_upkeep = False
 
     async def embedded(self, vectors: Sequence[tuple[Unembedded, list[float]]]) -> int:
-        self._check()
+        self.check()
         kept = 0
         for memory, vector in vectors:
             row = self._rows.get(memory.memory_id)
@@ -303,11 +304,11 @@ class InMemoryStore:
         return kept
 
     async def lacking(self) -> int:
-        self._check()
+        self.check()
         return sum(row.wording.vector is None and row.deleted_at is None for row in self._rows.values())
 
     async def forget_model(self, model: str, limit: int) -> int:
-        self._check()
+        self.check()
         return 0  # it has vectors of one model alone
 
     async def prepare(self) -> None:
@@ -317,20 +318,36 @@ class InMemoryStore:
         """Nothing to close."""
 
     async def ping(self) -> str:
-        self._check()
+        self.check()
         return ""
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raises StoreAway while it is made to be away."""
         if self.away:
             raise StoreAway("the memory's database is away")
 
+    def living(self, reach: Reach, now: datetime) -> list[Memory]:
+        """For what stands beside the memories."""
+        self.check()
+        return [row.memory for row in self._rows.values() if row.is_within(reach) and row.lives(now)]
+
+    def describe(self, memory_id: str, metadata: JsonObject) -> None:
+        """Gives a chunk its place in a document's new version; no version is kept, as its text did not change."""
+        row = self._rows[memory_id]
+        self._rows[memory_id] = replace(row, memory=row.memory.model_copy(update={"metadata": metadata}))
+
+    def holds(self, tenant: str, memory_id: str) -> bool:
+        """Whether there is such a memory, deleted or not."""
+        row = self._rows.get(memory_id)
+        return row is not None and row.memory.tenant == tenant
+
     def _find(self, reach: Reach, memory_id: str, now: datetime) -> _Row | None:
-        self._check()
+        self.check()
         row = self._rows.get(memory_id)
         return row if row is not None and row.is_within(reach) and row.lives(now) else None
 
     def _meant(self, reach: Reach, which: Filter) -> list[_Row]:
-        self._check()
+        self.check()
         rows = [row for row in self._rows.values() if row.is_within(reach) and row.is_meant(which)]
         return sorted(rows, key=lambda row: row.position, reverse=True)
 

@@ -27,6 +27,7 @@ from kit.postgres import migrate, open_pool
 from services.memory import statements
 from services.memory.database import Connection, Database, Pool
 from services.memory.filters_sql import compiled
+from services.memory.rows import memory_of
 from services.memory.store import (
     NO_MODEL,
     PAIRED,
@@ -91,6 +92,11 @@ class PgvectorStore:
         self._options = options
         self._database = Database(partial(_open, options), partial(_prepare, options))
 
+    @property
+    def database(self) -> Database:
+        """For what stands beside the memories: readings, usage, documents."""
+        return self._database
+
     async def prepare(self) -> None:
         await self._database.prepare()
 
@@ -104,9 +110,10 @@ class PgvectorStore:
 
     async def add(self, drafts: Sequence[Draft]) -> list[MemoryStored]:
         async with self._connection() as connection, connection.transaction():
-            return await self._add(connection, drafts)
+            return await self.add_within(connection, drafts)
 
-    async def _add(self, connection: Connection, drafts: Sequence[Draft]) -> list[MemoryStored]:
+    async def add_within(self, connection: Connection, drafts: Sequence[Draft]) -> list[MemoryStored]:
+        """In a transaction that is open: for documents, whose chunks stand beside their records."""
         placed: dict[str, MemoryStored] = {}
         for _ in range(_ATTEMPTS):
             missing = [draft for draft in drafts if draft.memory_id not in placed]
@@ -147,7 +154,7 @@ class PgvectorStore:
     async def get(self, reach: Reach, memory_id: str, now: datetime) -> Memory | None:
         async with self._connection() as connection:
             row = await connection.fetchrow(statements.get(_one(reach)), reach.tenant, reach.user, memory_id, now)
-        return None if row is None else _memory(row)
+        return None if row is None else memory_of(row)
 
     async def page(self, reach: Reach, which: Filter, limit: int, after: Position | None) -> list[Memory]:
         start = after or _BEGINNING
@@ -155,7 +162,7 @@ class PgvectorStore:
         parameters = (*_scope(reach, which), start.created_at, start.memory_id, limit, *wanted)
         async with self._connection() as connection:
             rows = await connection.fetch(statements.page(narrowed), *parameters)
-        return [_memory(row) for row in rows]
+        return [memory_of(row) for row in rows]
 
     async def update(self, reach: Reach, memory_id: str, change: Change, now: datetime) -> Memory | None:
         async with self._connection() as connection, connection.transaction():
@@ -163,7 +170,7 @@ class PgvectorStore:
             row = await connection.fetchrow(find, reach.tenant, reach.user, memory_id, now)
             if row is None:
                 return None
-            before = _memory(row)
+            before = memory_of(row)
             after = changed(before, change, now, self._options.model)
             if after is before:
                 return before
@@ -205,16 +212,16 @@ class PgvectorStore:
             row = await connection.fetchrow(find, reach.tenant, reach.user, memory_id, now)
             if row is None:
                 return None
-            old = _memory(row)
+            old = memory_of(row)
             if old.superseded_by is not None:
                 raise Superseded(f"this memory was superseded by {old.superseded_by}")
             draft = successor(old)
             await connection.execute(statements.SUPERSEDE, old.tenant, old.user_id, memory_id, now, draft.memory_id)
-            (stored,) = await self._add(connection, [draft])
+            (stored,) = await self.add_within(connection, [draft])
             if not stored.created:
                 raise SameText("this owner has a memory with this text already")
             new = await connection.fetchrow(statements.get(True), old.tenant, old.user_id, draft.memory_id, now)
-            return _memory(new)
+            return memory_of(new)
 
     async def delete(self, reach: Reach, memory_id: str, now: datetime, *, purge: bool = False) -> bool:
         statement = (statements.purge if purge else statements.delete)(_one(reach))
@@ -226,7 +233,7 @@ class PgvectorStore:
         async with self._connection() as connection, connection.transaction():
             if not await connection.fetchval(statements.restore(_one(reach)), *key, deleted_after):
                 return None
-            return _memory(await connection.fetchrow(statements.get(_one(reach)), *key))
+            return memory_of(await connection.fetchrow(statements.get(_one(reach)), *key))
 
     async def purge_gone(self, before: datetime, limit: int) -> int:
         async with self._connection() as connection:
@@ -271,7 +278,7 @@ class PgvectorStore:
             pairs = await connection.fetch(statement, *_scope(reach, which), above, limit, *wanted)
             ids = list({row[name] for row in pairs for name in ("first", "second")})
             rows = await connection.fetch(statements.BY_IDS, owner.tenant, owner.user, ids)
-        memories = {row["memory_id"]: _memory(row) for row in rows}
+        memories = {row["memory_id"]: memory_of(row) for row in rows}
         return [
             (memories[row["first"]], memories[row["second"]], row["similarity"])
             for row in pairs
@@ -286,7 +293,7 @@ class PgvectorStore:
             versions = defaultdict[str, list[MemoryVersion]](list)
             for row in await connection.fetch(statements.VERSIONS_OF, ids, VERSIONS_SHOWN):
                 versions[row["memory_id"]].append(_version(row))
-        return [ExportedMemory(memory=_memory(row), versions=versions[row["memory_id"]]) for row in rows]
+        return [ExportedMemory(memory=memory_of(row), versions=versions[row["memory_id"]]) for row in rows]
 
     async def import_all(self, imports: Sequence[Imported], now: datetime) -> list[bool]:
         async with self._connection() as connection, connection.transaction():
@@ -476,10 +483,6 @@ def _any_of(words: Sequence[str]) -> str | None:
     return " | ".join(f"'{word}'" for word in quoted) or None
 
 
-def _memory(row: Mapping[str, Any]) -> Memory:
-    return Memory.model_validate({**row, "metadata": json.loads(row["metadata"])})
-
-
 def _version(row: Mapping[str, Any]) -> MemoryVersion:
     return MemoryVersion.model_validate({**row, "metadata": json.loads(row["metadata"])})
 
@@ -487,7 +490,7 @@ def _version(row: Mapping[str, Any]) -> MemoryVersion:
 def _hit(row: Mapping[str, Any]) -> MemoryHit:
     similarity, share = row["similarity"], row["share"]
     return MemoryHit(
-        memory=_memory(row),
+        memory=memory_of(row),
         score=row["score"],
         relevance=row["relevance"],
         recency=row["recency"],

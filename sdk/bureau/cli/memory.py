@@ -1,5 +1,6 @@
 """`bureau memory`: what agents know of people."""
 
+import base64
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,8 @@ import typer
 from bureau.cli.terminal import ago, console, run, short, show, table
 from bureau.client import Bureau
 from bureau_contracts.memory import ExportedMemory, MemoryKind, NewMemory, SearchDegraded, SupersedeMemory
+from bureau_contracts.memory_documents import DocumentType, NewDocument
+from bureau_contracts.memory_usage import ReportUse
 
 commands = typer.Typer(help="What agents know of people.", no_args_is_help=True)
 
@@ -18,6 +21,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON."
 
 
 IMPORTED_AT_ONCE = 100
+_HELPED = {True: "yes", False: "no", None: ""}
 _AWAY = {
     SearchDegraded.STORE_AWAY: "the memory store is away: nothing could be searched",
     SearchDegraded.EMBEDDER_AWAY: "the embedder is away: searched by words alone",
@@ -107,6 +111,109 @@ def import_memories(path: Annotated[Path, typer.Argument(help="A file that `expo
 
     given, created = run(read)
     console.print(f"{created} of {given} memories stored; the others were there")
+
+
+@commands.command()
+def extract(
+    session_id: Annotated[str, typer.Argument(help="The session's id (sess-…).")],
+    tool_results: Annotated[bool, typer.Option("--tool-results", help="Read what tools answered, too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Turn what was said in a session since the last time into memories."""
+    answer = run(lambda bureau: bureau.memory.extract(session_id, tool_results=tool_results))
+    rows = [
+        (each.action, each.memory_id or "", each.kind, ", ".join(map(str, each.source_seqs)), each.reason)
+        for each in answer.results
+    ]
+    title = f"messages {answer.from_seq} to {answer.to_seq}, by {answer.extractor}"
+    headings = ("action", "memory", "kind", "messages", "why")
+    show(answer, as_json=as_json, table=lambda: table(headings, rows, title=title))
+
+
+_TYPES = {".md": DocumentType.MARKDOWN, ".html": DocumentType.HTML, ".htm": DocumentType.HTML, ".pdf": DocumentType.PDF}
+
+
+@commands.command()
+def ingest(
+    path: Annotated[Path, typer.Argument(help="A text, Markdown, HTML or PDF file.", exists=True)],
+    document_id: Annotated[str | None, typer.Option("--id", help="doc-…: the same again replaces it.")] = None,
+    user: User = None,
+) -> None:
+    """Cut a document into memories that can be found one by one."""
+    kind = _TYPES.get(path.suffix.lower(), DocumentType.PLAIN)
+    content = (
+        {"text": path.read_text()}
+        if kind is not DocumentType.PDF
+        else {"content_base64": base64.b64encode(path.read_bytes()).decode()}
+    )
+    given = {"media_type": kind, "title": path.name, **content}
+    given |= {name: value for name, value in (("document_id", document_id), ("user_id", user)) if value}
+    stored = run(lambda bureau: bureau.memory.ingest(NewDocument.model_validate(given)))
+    counts = f"{stored.added} chunks added, {stored.kept} kept, {stored.removed} removed"
+    console.print(f"{stored.document.document_id}: {counts}")
+
+
+@commands.command()
+def documents(user: User = None, as_json: AsJson = False) -> None:
+    """Documents that were ingested."""
+    page = run(lambda bureau: bureau.memory.documents(user_id=user, limit=200))
+    rows = [(d.document_id, d.user_id, d.title, d.chunks, ago(d.updated_at)) for d in page.documents]
+    show(page, as_json=as_json, table=lambda: table(("document", "user", "title", "chunks", "updated"), rows))
+
+
+@commands.command()
+def delete_document(document_id: Annotated[str, typer.Argument(help="The document's id (doc-…).")]) -> None:
+    """Delete a document with all its chunks, for good."""
+    run(lambda bureau: bureau.memory.delete_document(document_id))
+    console.print(f"{document_id} is deleted")
+
+
+@commands.command()
+def why(
+    trace_id: Annotated[str, typer.Argument(help="The turn's trace id.")], user: User = None, as_json: AsJson = False
+) -> None:
+    """Which memories a turn was given, and why it knew what it knew."""
+    answer = run(lambda bureau: bureau.memory.usage(trace_id=trace_id, user_id=user))
+    rows = [
+        (short(use.query), each.memory_id, f"{each.score:.3f}", _HELPED[each.helped], short(each.note))
+        for use in answer.uses
+        for each in use.results
+    ]
+    headings = ("asked", "memory", "score", "helped", "note")
+    show(answer, as_json=as_json, table=lambda: table(headings, rows))
+
+
+@commands.command()
+def helped(
+    trace_id: Annotated[str, typer.Argument(help="The turn's trace id.")],
+    memory: Annotated[list[str] | None, typer.Option(help="Only of this memory; may be given again.")] = None,
+    harmed: Annotated[bool, typer.Option("--harmed", help="It did not help, it misled.")] = False,
+    note: Annotated[str, typer.Option(help="Why.")] = "",
+) -> None:
+    """Say whether what a turn was given helped it."""
+    report = ReportUse(trace_id=trace_id, memory_ids=memory or None, helped=not harmed, note=note)
+    answer = run(lambda bureau: bureau.memory.report(report))
+    console.print(f"{answer.reported} memories marked as {'harmful' if harmed else 'helpful'}")
+
+
+@commands.command()
+def unused(
+    days: Annotated[float, typer.Option(min=0.01, help="Not found by anybody for so long.")] = 30,
+    user: User = None,
+    as_json: AsJson = False,
+) -> None:
+    """Memories that nobody finds."""
+    answer = run(lambda bureau: bureau.memory.unused(days=days, user_id=user))
+    rows = [(m.memory_id, m.user_id, ago(m.last_used_at or m.created_at), short(m.text)) for m in answer.memories]
+    show(answer, as_json=as_json, table=lambda: table(("memory", "user", "last used", "text"), rows))
+
+
+@commands.command()
+def harmful(user: User = None, as_json: AsJson = False) -> None:
+    """Memories that mislead more often than they help."""
+    answer = run(lambda bureau: bureau.memory.harmful(user_id=user))
+    rows = [(e.memory.memory_id, e.memory.user_id, e.harmed, e.helped, short(e.memory.text)) for e in answer.memories]
+    show(answer, as_json=as_json, table=lambda: table(("memory", "user", "harmed", "helped", "text"), rows))
 
 
 @commands.command()

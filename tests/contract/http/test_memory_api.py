@@ -348,7 +348,10 @@ async def test_while_the_store_is_away_searches_are_empty_and_all_else_says_when
 
 async def test_health_says_what_the_embedder_can_do(alice: httpx.AsyncClient) -> None:
     health = Health.model_validate((await alice.get("/health")).json())
-    assert (health.status, health.capabilities) == ("ok", {"embedder": "hashed-1024-v1: lexical only"})
+    assert (health.status, health.capabilities) == (
+        "ok",
+        {"embedder": "hashed-1024-v1: lexical only", "extractor": "rules"},
+    )
 
 
 async def test_texts_are_embedded_for_any_caller_and_nothing_is_kept(alice: httpx.AsyncClient, calling: As) -> None:

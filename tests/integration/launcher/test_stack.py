@@ -62,7 +62,7 @@ def test_only_those_that_sign_get_the_private_key() -> None:
     with_key = {
         process.name for process in STACK if any("PRIVATE" in name for name in environment(given, process.name))
     }
-    assert with_key == {"gateway", "registry", "runtime", "jobs-worker"}
+    assert with_key == {"gateway", "registry", "memory", "runtime", "jobs-worker"}
 
 
 def test_what_the_user_set_wins() -> None:

@@ -2,6 +2,7 @@
 
 from google.adk.cli.service_registry import get_service_registry
 
+from bureau.adapters.adk.memory import BureauMemoryService
 from bureau.adapters.adk.service import BureauSessionService
 from bureau.adapters.adk.settings import SCHEMES, address_of
 from bureau.client import Bureau
@@ -16,7 +17,18 @@ def session_service(uri: str, **_: object) -> BureauSessionService:
     return BureauSessionService(Bureau(address.url, address.api_key))
 
 
+def memory_service(uri: str, **_: object) -> BureauMemoryService:
+    """As `session_service`, for memories."""
+    address = address_of(uri)
+    return BureauMemoryService(Bureau(address.url, address.api_key))
+
+
 def register() -> None:
-    """Makes `--session_service_uri bureau://…` known to ADK; `services.py` in the folder of the agents calls this."""
+    """Makes `--session_service_uri bureau://…` and `--memory_service_uri bureau://…` known to ADK.
+
+    `services.py` in the folder of the agents calls this.
+    """
+    registry = get_service_registry()
     for scheme in SCHEMES:
-        get_service_registry().register_session_service(scheme, session_service)
+        registry.register_session_service(scheme, session_service)
+        registry.register_memory_service(scheme, memory_service)
