@@ -120,16 +120,77 @@ async def test_acknowledged_writes_survive_a_restart_under_load_and_searches_rec
             await eventually(house.is_well)
             await eventually(more_than(before + 20))
 
-        stored: list[str] = []
-        cursor: dict[str, str] = {}
-        while True:
-            page = (await house.alice.get("/memory", params={"limit": 200, **cursor})).json()
-            stored += [memory["text"] for memory in page["memories"]]
-            if page.get("next_cursor") is None:
-                break
-            cursor = {"cursor": page["next_cursor"]}
+        stored = await stored_texts(house)
         assert len(stored) == len(set(stored))
         assert set(acknowledged) <= set(stored)
+
+
+async def ride_out(folder: Path, *, people: int, cuts: int) -> None:
+    """Writers and searchers at once, while Postgres is stopped and started: nobody gets anything but an answer."""
+    acknowledged: list[str] = []
+    wrong: list[str] = []
+    degraded = well = 0
+
+    async def write(house: House, who: int) -> None:
+        for number in range(100_000):
+            text = f"tea of {who} number {number}"
+            response = await house.alice.post("/memory", json={"text": text})
+            if response.status_code == 201:
+                acknowledged.append(text)
+            elif response.status_code != 503:
+                wrong.append(response.text)
+            await asyncio.sleep(0.01)  # a polite writer
+
+    async def look(house: House) -> None:
+        nonlocal degraded, well
+        while True:
+            response = await house.alice.get("/memory/search", params={"q": "tea", "k": 5})
+            if response.status_code != 200:
+                wrong.append(response.text)
+            elif response.json()["degraded"]:
+                degraded += 1
+            else:
+                well += 1
+            await asyncio.sleep(0.01)
+
+    def grew(values: list[str]) -> Callable[[], bool]:
+        before = len(values)
+        return lambda: len(values) >= before + people
+
+    async with a_house(folder) as house:
+        work = [write(house, who) for who in range(people // 2)] + [look(house) for _ in range(people // 2)]
+        async with background(*work):
+            for _ in range(cuts):
+                await eventually(grew(acknowledged), seconds=60)
+                before = degraded
+                await house.stop_postgres()
+                await eventually(lambda before=before: degraded > before + people, seconds=60)  # type: ignore[misc]  # bound at once
+                await house.start_postgres()
+                await eventually(house.is_well, seconds=60)
+            await eventually(grew(acknowledged), seconds=60)
+        assert wrong == []
+        assert well
+        assert set(acknowledged) <= set(await stored_texts(house))
+
+
+async def test_writers_and_searchers_ride_out_a_restart(tmp_path: Path) -> None:
+    await ride_out(tmp_path, people=8, cuts=1)
+
+
+@pytest.mark.chaos
+async def test_thirty_two_writers_and_searchers_ride_out_three_restarts(tmp_path: Path) -> None:
+    await ride_out(tmp_path, people=32, cuts=3)
+
+
+async def stored_texts(house: House) -> list[str]:
+    stored: list[str] = []
+    cursor: dict[str, str] = {}
+    while True:
+        page = (await house.alice.get("/memory", params={"limit": 200, **cursor})).json()
+        stored += [memory["text"] for memory in page["memories"]]
+        if page.get("next_cursor") is None:
+            return stored
+        cursor = {"cursor": page["next_cursor"]}
 
 
 async def test_a_service_that_starts_before_its_database_prepares_it_when_it_comes(tmp_path: Path) -> None:
