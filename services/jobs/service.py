@@ -12,11 +12,10 @@ from bureau_contracts.jobs import (
     JobPage,
     JobStarted,
     JobStatus,
-    NewStep,
     StartJob,
-    StepKind,
     Worker,
 )
+from bureau_contracts.plans import faults
 from bureau_contracts.problems import InvalidField
 from kit.errors import Invalid
 from kit.health import Degraded
@@ -25,17 +24,9 @@ from kit.ids import new_id
 from kit.paging import decode_cursor, encode_cursor
 from kit.telemetry import current_trace
 from services.jobs.records import WorkerRecord
-from services.jobs.references import BadReference, named_steps
 from services.jobs.states import Action
 from services.jobs.store import JobStore, NewJob
 
-NEEDS = {
-    StepKind.AGENT: "message",
-    StepKind.WAIT: "seconds",
-    StepKind.FUNCTION: "function",
-    StepKind.HTTP: "request",
-}
-"""The field that a step of this kind cannot be without."""
 EVENTS_AT_ONCE = 200
 NEWS_SECONDS = 2.0
 """A reader of events looks again after this long, also when nothing told it to."""
@@ -49,7 +40,7 @@ class JobService:
 
     async def start(self, principal: Principal, start: StartJob, idempotency_key: str | None) -> JobStarted:
         owner = principal.owner(start.user_id)
-        _check_steps(start.steps)
+        _check(start)
         trace = current_trace()
         job = NewJob(
             job_id=new_id("job"),
@@ -116,31 +107,9 @@ class JobService:
         return f"{alive} running"
 
 
-def _check_steps(steps: list[NewStep]) -> None:
+def _check(start: StartJob) -> None:
     """Raises Invalid with all that is wrong, so that nothing fails at midnight that was wrong at noon."""
-    wrong: list[InvalidField] = []
-    before: set[str] = set()
-    for index, step in enumerate(steps):
-        place = f"body.steps.{index}"
-        needed = NEEDS.get(step.kind)
-        if needed and getattr(step, needed) in (None, ""):
-            wrong.append(InvalidField(location=f"{place}.{needed}", message=f"a step of kind {step.kind} needs it"))
-        if step.name in before:
-            wrong.append(InvalidField(location=f"{place}.name", message="an earlier step has the same name"))
-        referring = {"message": step.message, "arguments": step.arguments}
-        if step.request is not None:
-            referring |= {"request.url": step.request.url, "request.body": step.request.body}
-        for field, value in referring.items():
-            try:
-                unknown = set(named_steps(value)) - before
-            except BadReference as error:
-                wrong.append(InvalidField(location=f"{place}.{field}", message=str(error)))
-            else:
-                wrong += [
-                    InvalidField(location=f"{place}.{field}", message=f"no earlier step is called {name!r}")
-                    for name in sorted(unknown)
-                ]
-        before.add(step.name)
+    wrong = [InvalidField(location=f"body.{each.location}", message=each.message) for each in faults(start.steps)]
     if wrong:
         raise Invalid("; ".join(f"{each.location}: {each.message}" for each in wrong[:5]), errors=wrong[:50])
 
