@@ -21,7 +21,7 @@ def create_app(settings: Settings, store: JobStore | None = None) -> FastAPI:
     redis = connect(settings.redis_url)
     news = RedisNews(redis)
     jobs = store or RedisJobStore(redis, news, settings.bounds)
-    service = JobService(jobs)
+    service = JobService(jobs, settings.rules)
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 
 from bureau_contracts.events import Event
 from bureau_contracts.jobs import (
+    DryRun,
     Job,
     JobAction,
     JobPage,
@@ -23,6 +24,7 @@ from kit.identity import Principal, Reach
 from kit.ids import new_id
 from kit.paging import decode_cursor, encode_cursor
 from kit.telemetry import current_trace
+from services.jobs.dry_run import Rules, dry_run
 from services.jobs.records import WorkerRecord
 from services.jobs.states import Action
 from services.jobs.store import JobStore, NewJob
@@ -35,8 +37,8 @@ _JOB_ID = re.compile("job-[0-9a-z-]{1,64}")
 
 
 class JobService:
-    def __init__(self, store: JobStore) -> None:
-        self._store = store
+    def __init__(self, store: JobStore, rules: Rules | None = None) -> None:
+        self._store, self._rules = store, rules or Rules()
 
     async def start(self, principal: Principal, start: StartJob, idempotency_key: str | None) -> JobStarted:
         owner = principal.owner(start.user_id)
@@ -53,6 +55,12 @@ class JobService:
         )
         started = await self._store.start(job)
         return JobStarted(job_id=started.job_id, status=started.status, created=started.created)
+
+    def dry_run(self, principal: Principal, start: StartJob) -> DryRun:
+        """What `start` would do; refused as it would be. Does nothing."""
+        owner = principal.owner(start.user_id)
+        _check(start)
+        return dry_run(start, owner.user, self._rules)
 
     async def get(self, principal: Principal, job_id: str) -> Job:
         record = await self._store.get(principal.reach(), job_id)
