@@ -43,6 +43,14 @@ PROMISES: dict[str, list[str]] = {
         "::test_a_killed_workers_job_goes_on_from_its_last_recorded_step_within_ten_seconds",
         "tests/e2e/test_crashes.py::test_a_killed_workers_job_goes_on_from_its_last_recorded_step",
     ],
+    "Everything that is wrong with a runbook is said at once, by file and line, before anything is sent": [
+        "tests/unit/sdk/test_runbooks.py::test_all_that_is_wrong_is_said_at_once_with_its_line",
+        "tests/integration/jobs/test_runbooks.py::test_what_is_wrong_is_said_before_anything_is_sent",
+    ],
+    "A dry run tells what every step would do, and starts nothing": [
+        "tests/contract/http/test_jobs_api.py::test_a_dry_run_says_what_would_happen_and_starts_nothing",
+        "tests/unit/jobs/test_dry_run.py::test_an_address_is_judged_as_the_worker_will_judge_it",
+    ],
     "There is no answer without identity, at the gateway and on every service's own port": [
         "tests/e2e/test_whole_trip.py"
         "::test_nobody_gets_in_without_identity_neither_at_the_gateway_nor_at_a_services_own_port",

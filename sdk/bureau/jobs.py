@@ -1,12 +1,13 @@
 """The jobs' client: work that outlives a request."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from bureau.errors import BureauError, Refused
 from bureau.http import Caller, segment
 from bureau_contracts.events import Event
 from bureau_contracts.jobs import (
     Decision,
+    DryRun,
     Job,
     JobAction,
     JobPage,
@@ -30,6 +31,10 @@ class JobsClient:
         return await self._call(
             JobStarted, "POST", "/jobs/start", body=job, headers=headers, repeatable=idempotency_key is not None
         )
+
+    async def dry_run(self, job: StartJob) -> DryRun:
+        """What the job would do. Nothing is called and nothing is kept."""
+        return await self._call(DryRun, "POST", "/jobs/dry-run", body=job, repeatable=True)
 
     async def get(self, job_id: str) -> Job:
         return await self._call(Job, "GET", _path(job_id))
@@ -65,7 +70,7 @@ class JobsClient:
     async def workers(self) -> WorkerList:
         return await self._call(WorkerList, "GET", "/jobs/workers")
 
-    async def events(self, job_id: str, *, after: int = 0) -> AsyncIterator[Event]:
+    async def events(self, job_id: str, *, after: int = 0) -> AsyncGenerator[Event, None]:
         """Every event after `after`, as it happens, until the job has ended. A cut stream is taken up again.
 
         Who leaves the loop early should hold this in `contextlib.aclosing`, or the connection stays open for a while.
