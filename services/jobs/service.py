@@ -42,7 +42,7 @@ class JobService:
 
     async def start(self, principal: Principal, start: StartJob, idempotency_key: str | None) -> JobStarted:
         owner = principal.owner(start.user_id)
-        _check(start)
+        check(start)
         trace = current_trace()
         job = NewJob(
             job_id=new_id("job"),
@@ -51,7 +51,7 @@ class JobService:
             start=start,
             traceparent=trace.traceparent if trace else "",
             idempotency_key=idempotency_key,
-            fingerprint=_fingerprint(start),
+            fingerprint=fingerprint(start),
         )
         started = await self._store.start(job)
         return JobStarted(job_id=started.job_id, status=started.status, created=started.created)
@@ -59,7 +59,7 @@ class JobService:
     def dry_run(self, principal: Principal, start: StartJob) -> DryRun:
         """What `start` would do; refused as it would be. Does nothing."""
         owner = principal.owner(start.user_id)
-        _check(start)
+        check(start)
         return dry_run(start, owner.user, self._rules)
 
     async def get(self, principal: Principal, job_id: str) -> Job:
@@ -115,9 +115,10 @@ class JobService:
         return f"{alive} running"
 
 
-def _check(start: StartJob) -> None:
-    """Raises Invalid with all that is wrong, so that nothing fails at midnight that was wrong at noon."""
-    wrong = [InvalidField(location=f"body.{each.location}", message=each.message) for each in faults(start.steps)]
+def check(start: StartJob, place: str = "body") -> None:
+    """Raises Invalid with all that is wrong, so that nothing fails at midnight that was wrong at noon. `place` is where
+    the job stands in what was sent."""
+    wrong = [InvalidField(location=f"{place}.{each.location}", message=each.message) for each in faults(start.steps)]
     if wrong:
         raise Invalid("; ".join(f"{each.location}: {each.message}" for each in wrong[:5]), errors=wrong[:50])
 
@@ -129,7 +130,7 @@ def _job_of(cursor: str) -> str:
     return str(job_id)
 
 
-def _fingerprint(start: StartJob) -> str:
+def fingerprint(start: StartJob) -> str:
     text = json.dumps(start.model_dump(mode="json"), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
