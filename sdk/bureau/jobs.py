@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator
 
 from bureau.errors import BureauError, Refused
 from bureau.http import Caller, segment
+from bureau.schedules import SchedulesClient
 from bureau_contracts.events import Event
 from bureau_contracts.jobs import (
     Decision,
@@ -24,6 +25,7 @@ RECONNECTS = 20
 class JobsClient:
     def __init__(self, caller: Caller) -> None:
         self._caller, self._call = caller, caller.call
+        self.schedules = SchedulesClient(caller)
 
     async def start(self, job: StartJob, *, idempotency_key: str | None = None) -> JobStarted:
         """With an idempotency key the call may be repeated: it then gives the same job."""

@@ -5,12 +5,14 @@ from typing import Annotated
 
 import typer
 
+from bureau.cli import schedules
 from bureau.cli.progress import ENDED, follow
 from bureau.cli.terminal import ago, console, fail, run, short, show, table
 from bureau.runbooks import BadRunbook, read_runbook
 from bureau_contracts.jobs import DryRun, JobAction, JobStatus
 
 commands = typer.Typer(help="Long work, watched and steered.", no_args_is_help=True)
+commands.add_typer(schedules.commands, name="schedules")
 
 JobId = Annotated[str, typer.Argument(help="The job's id (job-…).")]
 StepIndex = Annotated[int, typer.Argument(help="The step's number, from 0.")]

@@ -7,6 +7,11 @@ from typing import Any
 import httpx
 import pytest
 
+from bureau.errors import BureauError
+from bureau.http import Caller
+from bureau.jobs import JobsClient
+from bureau_contracts.jobs import StartJob
+from bureau_contracts.schedules import NewSchedule
 from kit.identity import TENANT_WIDE, Principal, generate_keypair
 from kit.paging import encode_cursor
 from kit.settings import CommonSettings
@@ -241,3 +246,17 @@ async def test_unknown_schedules_cursors_and_strangers_are_refused(as_: As) -> N
     odd = await client.get("/jobs/schedules", params={"cursor": encode_cursor("job-1")})
     assert_problem(odd, 422, "invalid_cursor")
     assert (await as_(None).get("/jobs/schedules")).status_code == 401
+
+
+async def test_the_client_adds_pauses_runs_and_deletes_a_schedule(client: httpx.AsyncClient) -> None:
+    schedules = JobsClient(Caller(client)).schedules
+    job = StartJob.model_validate({"title": "t", "steps": [AGENT]})
+    added = await schedules.add(NewSchedule(title="nightly", cron="30 2 * * *", timezone="Europe/Berlin", job=job))
+    assert not (await schedules.pause(added.schedule_id)).enabled
+    assert (await schedules.resume(added.schedule_id)).next_at == added.next_at
+    started = await schedules.run(added.schedule_id, idempotency_key="k")
+    assert (await schedules.get(added.schedule_id)).job_ids == [started.job_id]
+    assert [each.schedule_id for each in (await schedules.page()).schedules] == [added.schedule_id]
+    await schedules.delete(added.schedule_id)
+    with pytest.raises(BureauError, match="there is no schedule"):
+        await schedules.get(added.schedule_id)
