@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from bureau_contracts.events import Event
 from bureau_contracts.jobs import StartJob, StepStatus
@@ -15,6 +15,9 @@ from services.jobs.news_redis import RedisNews
 from services.jobs.queue_memory import MemoryPulse, MemoryWorkQueue
 from services.jobs.queue_redis import RedisPulse, RedisWorkQueue
 from services.jobs.records import JobRecord, WorkerRecord
+from services.jobs.schedule_store import DueSchedules, ScheduleStore
+from services.jobs.schedules_memory import MemorySchedules
+from services.jobs.schedules_redis import RedisSchedules
 from services.jobs.store import Bounds, JobStore, Message, NewJob, Pulse, Run, Started, WorkQueue
 from services.jobs.store_memory import MemoryJobs, MemoryJobStore
 from services.jobs.store_redis import RedisJobStore
@@ -39,6 +42,7 @@ class Jobs:
     store: JobStore
     queue: WorkQueue
     pulse: Pulse
+    schedules: "Schedules"
 
     async def start(self, *steps: dict[str, Any], owner: Owner = ANN, key: str | None = None, **fields: Any) -> Started:
         job = StartJob.model_validate({"title": "t", "steps": list(steps)} | fields)
@@ -87,6 +91,10 @@ class Jobs:
         return all([await self.queue.take(each, WORKER) is None for each in await self.queue.fetch(10, 0.05)])
 
 
+class Schedules(ScheduleStore, DueSchedules, Protocol):
+    """Both ports of schedules."""
+
+
 Open = Callable[[Bounds], AbstractAsyncContextManager[Jobs]]
 
 
@@ -102,7 +110,7 @@ def worker(name: str = WORKER, *runs: Run) -> WorkerRecord:
 @asynccontextmanager
 async def open_memory(bounds: Bounds) -> AsyncIterator[Jobs]:
     jobs = MemoryJobs(bounds)
-    yield Jobs(MemoryJobStore(jobs), MemoryWorkQueue(jobs), MemoryPulse(jobs))
+    yield Jobs(MemoryJobStore(jobs), MemoryWorkQueue(jobs), MemoryPulse(jobs), MemorySchedules(jobs))
 
 
 @asynccontextmanager
@@ -116,4 +124,4 @@ async def open_redis(bounds: Bounds, url: str) -> AsyncIterator[Jobs]:
         opened.callback(pulse.close)
         queue = RedisWorkQueue(redis, blocking, bounds)
         await queue.open()
-        yield Jobs(RedisJobStore(redis, news, bounds), queue, pulse)
+        yield Jobs(RedisJobStore(redis, news, bounds), queue, pulse, RedisSchedules(redis, bounds))

@@ -100,10 +100,26 @@ PROMISES: dict[str, list[str]] = {
         "tests/integration/jobs/test_workers.py::test_a_paused_job_stays_paused_over_a_workers_restart",
         "tests/integration/jobs/test_redis_away.py::test_nothing_is_lost_when_redis_is_killed_in_the_middle_of_a_step",
     ],
+    "Every move of a job is one of the table's, whatever workers and callers do and however late they report": [
+        "tests/contract/stores/jobs/test_model.py::test_the_store_does_what_the_model_does",
+    ],
     "A job goes on from its last recorded step after a worker's death": [
         "tests/integration/jobs/test_workers.py"
         "::test_a_killed_workers_job_goes_on_from_its_last_recorded_step_within_ten_seconds",
         "tests/e2e/test_crashes.py::test_a_killed_workers_job_goes_on_from_its_last_recorded_step",
+    ],
+    "Everything that is wrong with a runbook is said at once, by file and line, before anything is sent": [
+        "tests/unit/sdk/test_runbooks.py::test_all_that_is_wrong_is_said_at_once_with_its_line",
+        "tests/integration/jobs/test_runbooks.py::test_what_is_wrong_is_said_before_anything_is_sent",
+    ],
+    "A dry run tells what every step would do, and starts nothing": [
+        "tests/contract/http/test_jobs_api.py::test_a_dry_run_says_what_would_happen_and_starts_nothing",
+        "tests/unit/jobs/test_dry_run.py::test_an_address_is_judged_as_the_worker_will_judge_it",
+    ],
+    "A tick of a schedule has one job, whoever tends it, also when the clocks change": [
+        "tests/contract/stores/jobs/test_schedules.py"
+        "::test_tenders_with_connections_of_their_own_give_each_of_many_ticks_one_job",
+        "tests/unit/jobs/test_schedules.py::test_a_nightly_schedule_fires_once_in_a_night_in_which_the_clock_changes",
     ],
     "There is no answer without identity, at the gateway and on every service's own port": [
         "tests/e2e/test_whole_trip.py"

@@ -120,6 +120,45 @@ class JobStarted(Answer):
     """False when the Idempotency-Key was known: the job is the one that was started first."""
 
 
+class DryStep(Answer):
+    """What a step would do."""
+
+    index: int
+    name: str
+    kind: StepKind
+    would: str
+    """In one sentence."""
+    definition: NewStep
+    """With what is known before the start filled in; references to results stay as they are written."""
+    waits_for: list[str] = []
+    """The results that it needs and only the run will know: ``steps.fetch.reply``."""
+    effects: bool
+    """Whether it may change anything outside of Bureau, as far as can be told: an agent and a function may."""
+    repeatable: bool
+    """Whether it is executed again when its worker dies; else a human is asked."""
+    needs_approval: bool = False
+    longest_seconds: float | None
+    """All attempts and the pauses between them, at worst, once a worker has it; None when a human decides how long."""
+    problems: list[str] = []
+    """Why it would fail, as far as that is known now."""
+
+
+class DryRun(Answer):
+    """POST /jobs/dry-run: what a job would do. Nothing was called and nothing is kept."""
+
+    title: str
+    owner: str
+    steps: list[DryStep]
+    longest_seconds: float
+    """Of all steps at worst, without the time that humans and queues take."""
+    approvals: int
+    """How often it stops for a human."""
+    unchecked: list[str] = []
+    """What cannot be known before the run."""
+    ok: bool
+    """No step has a problem."""
+
+
 class Step(Answer):
     index: int
     """0-based; the `n` of /jobs/{id}/steps/{n}."""
@@ -156,6 +195,8 @@ class Job(Answer):
     last_update: Timestamp
     trace_id: str | None = None
     """Of the request that started it; its steps continue this trace."""
+    schedule_id: str | None = None
+    """The schedule that started it, also when that was deleted since."""
 
 
 class JobSummary(Answer):

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import yaml
 
+from bureau.documents import JsonLoader
 from bureau_contracts.registry import Kind, RegistryDocument
 from bureau_contracts.shapes import JsonObject
 
@@ -64,7 +65,7 @@ def _files(folder: Path) -> Iterator[Path]:
 def _records(path: Path) -> Iterator[JsonObject]:
     try:
         text = path.read_text(encoding="utf-8")
-        documents = [json.loads(text)] if path.suffix == ".json" else list(yaml.load_all(text, _Loader))
+        documents = [json.loads(text)] if path.suffix == ".json" else list(yaml.load_all(text, JsonLoader))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise BadFolder(f"{path}: {error}") from error
     for record in documents:
@@ -93,16 +94,6 @@ def _name(path: Path, record: JsonObject) -> str:
     if not isinstance(name, str):
         raise BadFolder(f"{path}: name is a text, not {name!r}")
     return name
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML as JSON has it: a date stays the text that it is."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
 
 
 class _Dumper(yaml.SafeDumper):

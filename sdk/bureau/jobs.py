@@ -1,12 +1,14 @@
 """The jobs' client: work that outlives a request."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from bureau.errors import BureauError, Refused
 from bureau.http import Caller, segment
+from bureau.schedules import SchedulesClient
 from bureau_contracts.events import Event
 from bureau_contracts.jobs import (
     Decision,
+    DryRun,
     Job,
     JobAction,
     JobPage,
@@ -23,6 +25,7 @@ RECONNECTS = 20
 class JobsClient:
     def __init__(self, caller: Caller) -> None:
         self._caller, self._call = caller, caller.call
+        self.schedules = SchedulesClient(caller)
 
     async def start(self, job: StartJob, *, idempotency_key: str | None = None) -> JobStarted:
         """With an idempotency key the call may be repeated: it then gives the same job."""
@@ -30,6 +33,10 @@ class JobsClient:
         return await self._call(
             JobStarted, "POST", "/jobs/start", body=job, headers=headers, repeatable=idempotency_key is not None
         )
+
+    async def dry_run(self, job: StartJob) -> DryRun:
+        """What the job would do. Nothing is called and nothing is kept."""
+        return await self._call(DryRun, "POST", "/jobs/dry-run", body=job, repeatable=True)
 
     async def get(self, job_id: str) -> Job:
         return await self._call(Job, "GET", _path(job_id))
@@ -65,7 +72,7 @@ class JobsClient:
     async def workers(self) -> WorkerList:
         return await self._call(WorkerList, "GET", "/jobs/workers")
 
-    async def events(self, job_id: str, *, after: int = 0) -> AsyncIterator[Event]:
+    async def events(self, job_id: str, *, after: int = 0) -> AsyncGenerator[Event, None]:
         """Every event after `after`, as it happens, until the job has ended. A cut stream is taken up again.
 
         Who leaves the loop early should hold this in `contextlib.aclosing`, or the connection stays open for a while.

@@ -9,6 +9,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from bureau_contracts.jobs import (
     Decision,
+    DryRun,
     IdempotencyKey,
     Job,
     JobAction,
@@ -52,6 +53,12 @@ async def start(
 ) -> JobStarted:
     """Starts a job. The same Idempotency-Key gives the same job."""
     return await service.start(principal, body, idempotency_key)
+
+
+@routes.post("/dry-run")
+async def dry_run(principal: PrincipalDep, service: ServiceDep, body: StartJob) -> DryRun:
+    """What the job would do, step by step. Calls nobody and keeps nothing."""
+    return service.dry_run(principal, body)
 
 
 @routes.get("")

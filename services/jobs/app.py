@@ -8,24 +8,30 @@ from fastapi import FastAPI
 from kit.health import Check
 from kit.redis import connect
 from kit.web import build_app
-from services.jobs import api
+from services.jobs import api, api_schedules
 from services.jobs.news_redis import RedisNews
+from services.jobs.schedule_service import ScheduleService
+from services.jobs.schedule_store import ScheduleStore
+from services.jobs.schedules_redis import RedisSchedules
 from services.jobs.service import JobService
 from services.jobs.settings import Settings
 from services.jobs.store import JobStore
 from services.jobs.store_redis import RedisJobStore
 
 
-def create_app(settings: Settings, store: JobStore | None = None) -> FastAPI:
-    """`store` lets tests hand in the in-memory one."""
+def create_app(settings: Settings, store: JobStore | None = None, schedules: ScheduleStore | None = None) -> FastAPI:
+    """`store` and `schedules` let tests hand in the in-memory ones."""
     redis = connect(settings.redis_url)
     news = RedisNews(redis)
     jobs = store or RedisJobStore(redis, news, settings.bounds)
-    service = JobService(jobs)
+    service = JobService(jobs, settings.rules)
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         app.state.jobs = service
+        app.state.schedules = ScheduleService(
+            schedules or RedisSchedules(redis, settings.bounds), settings.schedules_per_tenant
+        )
         async with AsyncExitStack() as opened:
             if store is None:
                 await opened.enter_async_context(redis)
@@ -35,7 +41,8 @@ def create_app(settings: Settings, store: JobStore | None = None) -> FastAPI:
     return build_app(
         service="jobs",
         settings=settings,
-        routers=[api.routes],
+        # The second would take "schedules" for a job's id.
+        routers=[api_schedules.routes, api.routes],
         lifespan=life,
         checks={"redis": Check(jobs.ping), "workers": Check(service.check_workers, required=False)},
     )

@@ -22,6 +22,7 @@ from services.jobs.records import WorkerRecord, repeatable
 from services.jobs.references import BadReference
 from services.jobs.steps import OutcomeUnknown, Runners, StepContext, StepFailed, TryLater, with_references
 from services.jobs.store import Failure, FailureKind, LeaseLost, Message, Pulse, Run, WorkQueue
+from services.jobs.tender import Tender
 
 log = get_logger(__name__)
 T = TypeVar("T")
@@ -81,8 +82,11 @@ class Engine:
         telemetry: Telemetry,
         worker_id: str,
         limits: Limits,
+        tender: Tender | None = None,
     ) -> None:
+        """Without a `tender` other workers have to fire the schedules."""
         self._queue, self._runners, self._telemetry = queue, runners, telemetry
+        self._tender = tender
         self._worker_id, self._limits = worker_id, limits
         self._held: dict[Message, _Held] = {}
         self._freed = asyncio.Event()
@@ -228,12 +232,14 @@ class Engine:
         return Failure(FailureKind.FAILED, text)
 
     async def _tend(self) -> None:
-        """What every worker does for all: wakes, sweeps, expires. Any number of workers may do it at once."""
+        """What every worker does for all: wakes, fires schedules, sweeps, expires. Any number may do it at once."""
         lease = self._limits.lease_seconds
         next_sweep, next_expiry = monotonic() + lease, monotonic()
         while not self._stop.is_set():
             try:
                 await self._queue.wake()
+                if self._tender is not None:
+                    await self._tender.tend()
                 if monotonic() >= next_sweep:
                     next_sweep = monotonic() + lease / SWEEPS_PER_LEASE
                     await self._queue.sweep()

@@ -3,9 +3,12 @@
 Refusal
 ├── JobNotFound           404   no such job within the caller's reach
 ├── StepNotFound          404   the job has no such step
+├── ScheduleNotFound      404   no such schedule within the caller's reach
 ├── IllegalTransition     409   the job's state forbids it; the text names the state and what is possible
 ├── StepNotWaiting        409   the step is not the one that waits for a decision
 ├── IdempotencyKeyReused  409   the key stands for another request
+├── ScheduleChanged       409   somebody else changed the schedule again and again meanwhile
+├── TooManySchedules      409   the tenant has as many as it may
 └── StoreAway             503   Redis does not answer
 """
 
@@ -48,6 +51,27 @@ class IdempotencyKeyReused(Conflict):
 
     def __init__(self) -> None:
         super().__init__("Idempotency-Key: was used for another request; take a new one")
+
+
+class ScheduleNotFound(NotFound):
+    code = "schedule_not_found"
+
+    def __init__(self, schedule_id: str) -> None:
+        super().__init__(f"there is no schedule {schedule_id}")
+
+
+class ScheduleChanged(Conflict):
+    code = "schedule_changed"
+
+    def __init__(self, schedule_id: str) -> None:
+        super().__init__(f"{schedule_id} keeps changing; read it and try again")
+
+
+class TooManySchedules(Conflict):
+    code = "too_many_schedules"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"there are {limit} schedules, the most that a tenant may have: delete one")
 
 
 class StoreAway(Unavailable):

@@ -41,6 +41,7 @@ class JobRecord:
     """How often the job was run: 1, and one more with every retry of a failed job."""
     error: str | None = None
     traceparent: str = ""
+    schedule_id: str | None = None
 
     def as_job(self) -> Job:
         trace = parse_traceparent(self.traceparent)
@@ -52,7 +53,7 @@ class JobRecord:
             input=self.start.input,
             result=self.steps[-1].result if self.status is JobStatus.SUCCEEDED else None,
             error=self.error, created_at=self.created_at, last_update=self.last_update,
-            trace_id=trace.trace_id if trace else None,
+            trace_id=trace.trace_id if trace else None, schedule_id=self.schedule_id,
         )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ def start_arguments(job: NewJob) -> list[str]:
         "title": start.title,
         "step_count": str(len(start.steps)),
         "traceparent": job.traceparent,
-    }
+    } | ({"schedule": job.schedule_id} if job.schedule_id else {})
     return [
         job.owner.tenant, job.owner.user, job.job_id, job.idempotency_key or "", job.fingerprint, job.by, plan,
         *(part for field in fields.items() for part in field),
@@ -53,6 +53,7 @@ def job_record(tenant: str, job_id: str, answer: Sequence[Sequence[str]]) -> Job
         attempt=int(fields["attempt"]),
         error=fields.get("error"),
         traceparent=fields["traceparent"],
+        schedule_id=fields.get("schedule"),
     )
 
 

@@ -1,7 +1,8 @@
-"""The Lua scripts of `lua/`, each behind the prelude and the tables that Python gives it. Runs nothing itself."""
+"""The Lua scripts of `lua/`, each behind what they share and the tables that Python gives it. Runs nothing itself."""
 
 from pathlib import Path
 
+from services.jobs.schedule_store import MOST_WAITING, RECENT
 from services.jobs.states import FINAL, HELD, TABLE
 from services.jobs.store import Bounds
 
@@ -13,15 +14,16 @@ CONSUMER = "any"
 """One consumer stands for all workers: leases are per message, and nobody has to clean up after a dead consumer."""
 
 _FOLDER = Path(__file__).parent / "lua"
+_SHARED = ("prelude", "schedules")
 
 
 class Scripts:
     """Every script's text, by its name."""
 
     def __init__(self, bounds: Bounds) -> None:
-        prelude = _header(bounds) + (_FOLDER / "prelude.lua").read_text()
+        shared = _header(bounds) + "".join((_FOLDER / f"{name}.lua").read_text() for name in _SHARED)
         self._texts = {
-            path.stem: prelude + path.read_text() for path in _FOLDER.glob("*.lua") if path.stem != "prelude"
+            path.stem: shared + path.read_text() for path in _FOLDER.glob("*.lua") if path.stem not in _SHARED
         }
 
     def __getitem__(self, name: str) -> str:
@@ -41,6 +43,8 @@ def _header(bounds: Bounds) -> str:
         "MAX_LOSSES": bounds.max_losses,
         "RETENTION_MS": round(bounds.retention_seconds * 1000),
         "EVENTS_KEPT": bounds.events_kept,
+        "MOST_WAITING": MOST_WAITING,
+        "SCHEDULE_RECENT": RECENT,
     }
     return "".join(f"local {name} = {_lua(value)}\n" for name, value in constants.items())
 

@@ -7,16 +7,16 @@ from collections.abc import AsyncGenerator
 
 from bureau_contracts.events import Event
 from bureau_contracts.jobs import (
+    DryRun,
     Job,
     JobAction,
     JobPage,
     JobStarted,
     JobStatus,
-    NewStep,
     StartJob,
-    StepKind,
     Worker,
 )
+from bureau_contracts.plans import faults
 from bureau_contracts.problems import InvalidField
 from kit.errors import Invalid
 from kit.health import Degraded
@@ -24,18 +24,11 @@ from kit.identity import Principal, Reach
 from kit.ids import new_id
 from kit.paging import decode_cursor, encode_cursor
 from kit.telemetry import current_trace
+from services.jobs.dry_run import Rules, dry_run
 from services.jobs.records import WorkerRecord
-from services.jobs.references import BadReference, named_steps
 from services.jobs.states import Action
 from services.jobs.store import JobStore, NewJob
 
-NEEDS = {
-    StepKind.AGENT: "message",
-    StepKind.WAIT: "seconds",
-    StepKind.FUNCTION: "function",
-    StepKind.HTTP: "request",
-}
-"""The field that a step of this kind cannot be without."""
 EVENTS_AT_ONCE = 200
 NEWS_SECONDS = 2.0
 """A reader of events looks again after this long, also when nothing told it to."""
@@ -44,12 +37,12 @@ _JOB_ID = re.compile("job-[0-9a-z-]{1,64}")
 
 
 class JobService:
-    def __init__(self, store: JobStore) -> None:
-        self._store = store
+    def __init__(self, store: JobStore, rules: Rules | None = None) -> None:
+        self._store, self._rules = store, rules or Rules()
 
     async def start(self, principal: Principal, start: StartJob, idempotency_key: str | None) -> JobStarted:
         owner = principal.owner(start.user_id)
-        _check_steps(start.steps)
+        check(start)
         trace = current_trace()
         job = NewJob(
             job_id=new_id("job"),
@@ -58,10 +51,16 @@ class JobService:
             start=start,
             traceparent=trace.traceparent if trace else "",
             idempotency_key=idempotency_key,
-            fingerprint=_fingerprint(start),
+            fingerprint=fingerprint(start),
         )
         started = await self._store.start(job)
         return JobStarted(job_id=started.job_id, status=started.status, created=started.created)
+
+    def dry_run(self, principal: Principal, start: StartJob) -> DryRun:
+        """What `start` would do; refused as it would be. Does nothing."""
+        owner = principal.owner(start.user_id)
+        check(start)
+        return dry_run(start, owner.user, self._rules)
 
     async def get(self, principal: Principal, job_id: str) -> Job:
         record = await self._store.get(principal.reach(), job_id)
@@ -116,31 +115,10 @@ class JobService:
         return f"{alive} running"
 
 
-def _check_steps(steps: list[NewStep]) -> None:
-    """Raises Invalid with all that is wrong, so that nothing fails at midnight that was wrong at noon."""
-    wrong: list[InvalidField] = []
-    before: set[str] = set()
-    for index, step in enumerate(steps):
-        place = f"body.steps.{index}"
-        needed = NEEDS.get(step.kind)
-        if needed and getattr(step, needed) in (None, ""):
-            wrong.append(InvalidField(location=f"{place}.{needed}", message=f"a step of kind {step.kind} needs it"))
-        if step.name in before:
-            wrong.append(InvalidField(location=f"{place}.name", message="an earlier step has the same name"))
-        referring = {"message": step.message, "arguments": step.arguments}
-        if step.request is not None:
-            referring |= {"request.url": step.request.url, "request.body": step.request.body}
-        for field, value in referring.items():
-            try:
-                unknown = set(named_steps(value)) - before
-            except BadReference as error:
-                wrong.append(InvalidField(location=f"{place}.{field}", message=str(error)))
-            else:
-                wrong += [
-                    InvalidField(location=f"{place}.{field}", message=f"no earlier step is called {name!r}")
-                    for name in sorted(unknown)
-                ]
-        before.add(step.name)
+def check(start: StartJob, place: str = "body") -> None:
+    """Raises Invalid with all that is wrong, so that nothing fails at midnight that was wrong at noon. `place` is where
+    the job stands in what was sent."""
+    wrong = [InvalidField(location=f"{place}.{each.location}", message=each.message) for each in faults(start.steps)]
     if wrong:
         raise Invalid("; ".join(f"{each.location}: {each.message}" for each in wrong[:5]), errors=wrong[:50])
 
@@ -152,7 +130,7 @@ def _job_of(cursor: str) -> str:
     return str(job_id)
 
 
-def _fingerprint(start: StartJob) -> str:
+def fingerprint(start: StartJob) -> str:
     text = json.dumps(start.model_dump(mode="json"), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

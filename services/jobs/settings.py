@@ -4,6 +4,7 @@ from pydantic import Field, field_validator
 
 from kit.settings import ServerSettings
 from services.jobs.allowed import Allowed, addresses
+from services.jobs.dry_run import Rules
 from services.jobs.store import Bounds
 
 
@@ -28,6 +29,9 @@ class Settings(ServerSettings):
     events_kept: int = Field(1000, ge=10, le=100_000)
     """Events of one job, the newest."""
 
+    schedules_per_tenant: int = Field(1000, ge=0, le=1_000_000)
+    """Schedules that a tenant may have; 0 allows none."""
+
     concurrency: int = Field(4, ge=1, le=1000)
     """Jobs that a worker runs at once."""
     function_modules: str = ""
@@ -49,6 +53,10 @@ class Settings(ServerSettings):
     def _addresses(cls, written: str) -> str:
         Allowed(addresses(written))
         return written
+
+    @property
+    def rules(self) -> Rules:
+        return Rules(Allowed(addresses(self.http_allowed)), self.retry_first_seconds, self.retry_longest_seconds)
 
     @property
     def bounds(self) -> Bounds:

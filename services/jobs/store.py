@@ -39,6 +39,8 @@ class NewJob:
     idempotency_key: str | None = None
     fingerprint: str = ""
     """Of the request: the same key with another one is refused."""
+    schedule_id: str | None = None
+    """Of the schedule that starts it."""
 
 
 @dataclass(frozen=True)

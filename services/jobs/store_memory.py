@@ -68,6 +68,7 @@ class MemoryJobStore:
         record = JobRecord(
             job_id=job.job_id, owner=job.owner, start=job.start, status=JobStatus.QUEUED, created_at=now,
             last_update=now, steps=[StepRecord(step) for step in job.start.steps], traceparent=job.traceparent,
+            schedule_id=job.schedule_id,
         )  # fmt: skip
         # There is no status before the first, for which the table has None.
         record.status = None  # type: ignore[assignment]
@@ -110,14 +111,17 @@ class MemoryJobStore:
         elif action is Action.RESUME:
             machine.advance(job, action, data)
         elif action is Action.CANCEL:
-            if status in HELD:
-                machine.doubt(job, "cancelled while it was under way")
-            elif job.step.status is StepStatus.IN_PROGRESS:
-                job.step.status = StepStatus.PENDING
-            machine.move(job, action, JobStatus.CANCELLED, data)
+            self.cancel(job, data)
         else:
             self._retry(job, data)
         return job.record.status
+
+    def cancel(self, job: State, data: dict[str, str]) -> None:
+        if job.record.status in HELD:
+            self._machine.doubt(job, "cancelled while it was under way")
+        elif job.step.status is StepStatus.IN_PROGRESS:
+            job.step.status = StepStatus.PENDING
+        self._machine.move(job, Action.CANCEL, JobStatus.CANCELLED, dict(data))
 
     def _retry(self, job: State, data: dict[str, str]) -> None:
         failed = job.record.status is JobStatus.FAILED

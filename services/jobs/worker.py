@@ -25,10 +25,12 @@ from services.jobs.allowed import Allowed, addresses
 from services.jobs.engine import Engine, Limits
 from services.jobs.functions import FunctionRunner, FunctionsError, load_functions
 from services.jobs.queue_redis import RedisPulse, RedisWorkQueue
+from services.jobs.schedules_redis import RedisSchedules
 from services.jobs.settings import Settings
 from services.jobs.step_agent import AgentRunner
 from services.jobs.step_http import HttpRunner
 from services.jobs.steps import Runners
+from services.jobs.tender import Tender
 
 ORPHAN_SECONDS = 1.0
 """How long a worker outlives its parent at most."""
@@ -70,6 +72,7 @@ async def run(settings: Settings, *, lifeline: bool = False) -> None:
             pulse=RedisPulse(settings.redis_url, settings.bounds),
             runners=await _runners(settings, opened),
             telemetry=telemetry,
+            tender=Tender(RedisSchedules(redis, settings.bounds)),
             worker_id=f"worker-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}",
             limits=Limits(
                 concurrency=settings.concurrency,

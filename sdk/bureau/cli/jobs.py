@@ -1,43 +1,70 @@
 """`bureau jobs`: long work, watched and steered."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
-import yaml
-from pydantic import ValidationError
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from bureau.cli import schedules
+from bureau.cli.progress import ENDED, follow
 from bureau.cli.terminal import ago, console, fail, run, short, show, table
-from bureau.client import Bureau
-from bureau_contracts.jobs import Job, JobAction, JobStatus, StartJob
+from bureau.runbooks import BadRunbook, read_runbook
+from bureau_contracts.jobs import DryRun, JobAction, JobStatus
 
 commands = typer.Typer(help="Long work, watched and steered.", no_args_is_help=True)
+commands.add_typer(schedules.commands, name="schedules")
 
 JobId = Annotated[str, typer.Argument(help="The job's id (job-…).")]
 StepIndex = Annotated[int, typer.Argument(help="The step's number, from 0.")]
 Comment = Annotated[str, typer.Option(help="Why; kept with the decision.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
-ENDED = {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED}
 
 
 @commands.command("run")
 def run_job(
-    file: Annotated[Path, typer.Argument(help="A YAML or JSON file: title and steps.", exists=True, dir_okay=False)],
+    file: Annotated[Path, typer.Argument(help="A runbook: YAML or JSON.", exists=True, dir_okay=False)],
+    assignments: Annotated[list[str] | None, typer.Option("--set", help="A parameter: name=value. Repeat it.")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Follow it to its end.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what each step would do.")] = False,
     key: Annotated[str | None, typer.Option(help="Idempotency key: the same key starts the job once.")] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Start the job that a file describes."""
+    """Start the job that a runbook describes."""
     try:
-        text = file.read_text()
-        job = StartJob.model_validate(json.loads(text) if file.suffix == ".json" else yaml.safe_load(text))
-    except (ValidationError, ValueError, yaml.YAMLError) as error:
-        fail(f"{file}: {error}")
+        book = read_runbook(file)
+        job = book.job(book.parse(assignments or ()))
+    except BadRunbook as error:
+        fail(str(error))
+    if dry_run:
+        _show_dry_run(run(lambda bureau: bureau.jobs.dry_run(job)), as_json=as_json)
+        return
     started = run(lambda bureau: bureau.jobs.start(job, idempotency_key=key))
-    console.print(f"{started.job_id} {started.status}" if started.created else f"{started.job_id} was started before")
+    if as_json:
+        show(started, as_json=True)
+    else:
+        known = "" if started.created else " (was started before)"
+        console.print(f"{started.job_id} {started.status}{known}", soft_wrap=True)
     if watch:
         watch_job(started.job_id)
+
+
+@commands.command()
+def check(
+    files: Annotated[list[Path], typer.Argument(help="Runbooks: YAML or JSON.", exists=True, dir_okay=False)],
+) -> None:
+    """Say what is wrong with runbooks, with file and line. Asks nobody."""
+    wrong: list[str] = []
+    for file in files:
+        try:
+            runbook = read_runbook(file).runbook
+        except BadRunbook as error:
+            wrong += error.lines
+        else:
+            asked = ", ".join(each.name + ("" if each.needed else "?") for each in runbook.parameters)
+            said = f"{file}: {len(runbook.steps)} steps" + (f", parameters {asked}" if asked else "")
+            console.print(said, markup=False, soft_wrap=True)
+    if wrong:
+        fail("\n".join(wrong))
 
 
 @commands.command("list")
@@ -71,8 +98,11 @@ def show_job(job_id: JobId, as_json: AsJson = False) -> None:
 @commands.command("watch")
 def watch_job(job_id: JobId) -> None:
     """Follow a job to its end, or to where it waits for you. Exits with 1 when it did not succeed."""
-    job = run(lambda bureau: _follow(bureau, job_id))
-    console.print(f"{job_id} {job.status}" + (f": {job.error}" if job.error else ""))
+    again = f"{job_id} goes on without you. Watch it again: bureau jobs watch {job_id}"
+    job = run(lambda bureau: follow(bureau, job_id), interrupted=again)
+    console.print(f"{job_id} {job.status}" + (f": {job.error}" if job.error else ""), markup=False, soft_wrap=True)
+    if job.status is JobStatus.WAITING_APPROVAL:
+        console.print(f"bureau jobs approve {job_id} {job.current_step}", soft_wrap=True)
     if job.status in ENDED and job.status is not JobStatus.SUCCEEDED:
         raise typer.Exit(1)
 
@@ -127,21 +157,26 @@ def workers(as_json: AsJson = False) -> None:
     show(answer, as_json=as_json, table=lambda: table(("worker", "started", "seen", "doing"), rows))
 
 
-async def _follow(bureau: Bureau, job_id: str) -> Job:
-    job = await bureau.jobs.get(job_id)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    with Progress(*columns, console=console, transient=not console.is_terminal) as progress:
-        bar = progress.add_task(short(job.title, 40), total=len(job.steps), completed=job.current_step)
-        async for event in bureau.jobs.events(job_id):
-            step = event.data.get("step")
-            progress.console.print(
-                f"{event.timestamp:%H:%M:%S}  {event.type}  {event.status}  {step or ''}", markup=False
-            )
-            job = await bureau.jobs.get(job_id)
-            progress.update(bar, completed=job.current_step)
-            if job.status in ENDED or job.status in (JobStatus.WAITING_APPROVAL, JobStatus.PAUSED):
-                break
-    return job
+def _show_dry_run(told: DryRun, *, as_json: bool) -> None:
+    rows = [
+        (
+            step.index,
+            step.name,
+            step.would,
+            "yes" if step.effects else "",
+            "" if step.repeatable else "no",
+            "a human" if step.longest_seconds is None else f"{step.longest_seconds:g} s",
+            "; ".join(step.problems),
+        )
+        for step in told.steps
+    ]
+    columns = ("", "step", "what it would do", "effects", "repeatable", "at worst", "problem")
+    title = f"{told.title}: nothing was started. At worst {told.longest_seconds:g} s, {told.approvals} approvals"
+    show(told, as_json=as_json, table=lambda: table(columns, rows, title=title))
+    if not as_json and told.unchecked:
+        console.print("Only the run will show " + "; ".join(told.unchecked) + ".", markup=False)
+    if not told.ok:
+        raise typer.Exit(1)
 
 
 def _report(action: JobAction) -> None:

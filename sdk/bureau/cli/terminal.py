@@ -25,8 +25,9 @@ EXIT_FAILED = 1
 EXIT_NOT_CONFIGURED = 2
 
 
-def run(work: Callable[[Bureau], Awaitable[R]]) -> R:
-    """Connects, does the work, and turns what can go wrong into a line on stderr and an exit code."""
+def run(work: Callable[[Bureau], Awaitable[R]], *, interrupted: str = "") -> R:
+    """Connects, does the work, and turns what can go wrong into a line on stderr and an exit code. `interrupted` is
+    what Ctrl-C says."""
 
     async def connected() -> R:
         where = address()
@@ -41,6 +42,8 @@ def run(work: Callable[[Bureau], Awaitable[R]]) -> R:
         trace = f"  (trace {error.trace_id})" if error.trace_id else ""
         fail(f"{error}{trace}", EXIT_FAILED)
     except KeyboardInterrupt:
+        if interrupted:
+            errors.print(_escape(interrupted), highlight=False, soft_wrap=True)
         raise typer.Exit(130) from None
 
 

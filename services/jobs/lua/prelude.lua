@@ -7,7 +7,7 @@ local prefix = KEYS[1]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local READY, GROUP, CONSUMER = prefix .. 'ready', 'workers', 'any'
-local DELAYED, ENDED = prefix .. 'delayed', prefix .. 'ended'
+local DELAYED, ENDED, DUE = prefix .. 'delayed', prefix .. 'ended', prefix .. 'due'
 
 -- A step in a job's plan is {kind, name, milliseconds}; these are the kinds.
 local ONCE, WAIT, BREAKPOINT = 'once', 'wait', 'breakpoint'
@@ -16,12 +16,13 @@ local ONCE, WAIT, BREAKPOINT = 'once', 'wait', 'breakpoint'
 local function find(tenant, id, user)
   local member = tenant .. ':' .. id
   local key = prefix .. 'job:' .. member
-  local found = redis.call('HMGET', key, 'owner', 'status', 'epoch', 'cursor', 'plan', 'message', 'wake_at')
+  local found = redis.call('HMGET', key, 'owner', 'status', 'epoch', 'cursor', 'plan', 'message', 'wake_at',
+    'schedule')
   if not found[1] or (user and user ~= '' and user ~= found[1]) then return nil end
   return {
     tenant = tenant, id = id, member = member, key = key, owner = found[1], status = found[2],
     epoch = tonumber(found[3]), cursor = tonumber(found[4]), plan = cjson.decode(found[5]),
-    message = found[6], wake_at = tonumber(found[7] or nil),
+    message = found[6], wake_at = tonumber(found[7] or nil), schedule = found[8],
     steps = prefix .. 'steps:' .. member, events = prefix .. 'events:' .. member,
   }
 end
@@ -101,6 +102,11 @@ local function move(job, action, to, data)
     redis.call('ZADD', DELAYED, job.wake_at, job.member)
   elseif FINAL[to] then
     redis.call('ZADD', ENDED, now + RETENTION_MS, job.member)
+    local schedule = job.schedule and job.tenant .. ':' .. job.schedule
+    -- A tick of its schedule may wait for this end.
+    if schedule and redis.call('EXISTS', prefix .. 'waiting:' .. schedule) == 1 then
+      redis.call('ZADD', DUE, now, schedule)
+    end
   end
   if from ~= to then
     data.from, data.action = from, action
@@ -199,5 +205,40 @@ local function give_up(job, action, reason)
   else
     move(job, action, 'queued', data)
   end
+end
+
+-- Creates a job, or finds the one that the same idempotency key started.
+-- arguments: tenant, owner, id, idempotency key or '', fingerprint, by, plan, then the job's fields and values
+-- Returns {'created' | 'known', id, status} or {'reused'}.
+local function start_job(arguments)
+  local tenant, owner, id, idempotency, fingerprint = unpack(arguments, 1, 5)
+  local promise = prefix .. 'idem:' .. tenant .. ':' .. owner .. ':' .. idempotency
+  if idempotency ~= '' then
+    local known = redis.call('HMGET', promise, 'job', 'fingerprint')
+    if known[1] then
+      if known[2] ~= fingerprint then return {'reused'} end
+      return {'known', known[1], find(tenant, known[1]).status}
+    end
+    redis.call('HSET', promise, 'job', id, 'fingerprint', fingerprint)
+  end
+  local key = prefix .. 'job:' .. tenant .. ':' .. id
+  redis.call('HSET', key, 'owner', owner, 'idempotency_key', idempotency, 'plan', arguments[7],
+    'status', 'new', 'epoch', 0, 'cursor', 0, 'seq', 0, 'attempt', 1, 'losses', 0, 'created_at', now)
+  redis.call('HSET', key, unpack(arguments, 8))
+  redis.call('ZADD', prefix .. 'index:' .. tenant, 0, id)
+  redis.call('ZADD', prefix .. 'index:' .. tenant .. ':' .. owner, 0, id)
+  local job = find(tenant, id)
+  advance(job, 'start', {by = arguments[6]})
+  return {'created', id, job.status}
+end
+
+-- At once: the worker learns it with its next heartbeat and stops; a report that comes later is refused.
+local function cancel_job(job, data)
+  if HELD[job.status] then
+    doubt(job, 'cancelled while it was under way')
+  elseif get_step(job, 'status') == 'in_progress' then
+    set_step(job, {status = 'pending'})
+  end
+  move(job, 'cancel', 'cancelled', data)
 end
 

@@ -10,13 +10,7 @@ if action == 'pause' then
 elseif action == 'resume' then
   if job.status == 'pausing' then move(job, action, 'running', data) else advance(job, action, data) end
 elseif action == 'cancel' then
-  -- At once: the worker learns it with its next heartbeat and stops; a report that comes later is refused.
-  if HELD[job.status] then
-    doubt(job, 'cancelled while it was under way')
-  elseif get_step(job, 'status') == 'in_progress' then
-    set_step(job, {status = 'pending'})
-  end
-  move(job, action, 'cancelled', data)
+  cancel_job(job, data)
 else
   local failed = job.status == 'failed'
   if not failed and get_step(job, 'status') ~= 'unknown_outcome' then return {'illegal', job.status} end

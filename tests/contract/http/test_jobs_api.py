@@ -369,3 +369,23 @@ async def test_health_says_that_jobs_wait_for_a_worker(client: httpx.AsyncClient
     assert "no worker" in health["dependencies"]["workers"]["detail"]
     MemoryPulse(jobs).beat(worker(), [])
     assert (await client.get("/health")).json()["status"] == "ok"
+
+
+async def test_a_dry_run_says_what_would_happen_and_starts_nothing(client: httpx.AsyncClient, jobs: MemoryJobs) -> None:
+    body = job(AGENT, BREAKPOINT, LONG, input={"month": "2026-09"})
+    response = await client.post("/jobs/dry-run", json=body)
+    assert response.status_code == 200, response.text
+    told = response.json()
+    assert (told["owner"], told["ok"], told["approvals"]) == ("ann", True, 1)
+    assert [step["would"] for step in told["steps"]][1:] == [
+        "waits until a human approves, rejects or skips it",
+        "waits for 3600 s",
+    ]
+    assert jobs.jobs == {}
+
+
+async def test_a_dry_run_is_refused_as_the_start_would_be(client: httpx.AsyncClient) -> None:
+    wrong = job({"name": "a", "kind": "agent", "message": "{{ steps.b.reply }}"})
+    for path in ("/jobs/start", "/jobs/dry-run"):
+        assert_problem(await client.post(path, json=wrong), 422, "invalid")
+        assert (await client.post(path, json=job(user_id="ben"))).status_code == 403

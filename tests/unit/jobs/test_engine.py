@@ -16,6 +16,7 @@ from services.jobs.engine import Engine, Limits
 from services.jobs.errors import StoreAway
 from services.jobs.queue_memory import MemoryPulse, MemoryWorkQueue
 from services.jobs.records import WorkerRecord
+from services.jobs.schedules_memory import MemorySchedules
 from services.jobs.states import Action
 from services.jobs.steps import OutcomeUnknown, StepContext, StepFailed, TryLater
 from services.jobs.store import Bounds, Message, NewJob
@@ -50,7 +51,7 @@ def memory() -> MemoryJobs:
 
 @pytest.fixture
 def jobs(memory: MemoryJobs) -> Jobs:
-    return Jobs(MemoryJobStore(memory), MemoryWorkQueue(memory), MemoryPulse(memory))
+    return Jobs(MemoryJobStore(memory), MemoryWorkQueue(memory), MemoryPulse(memory), MemorySchedules(memory))
 
 
 def engine(jobs: Jobs, runner: Scripted, **limits: Any) -> Engine:
@@ -335,7 +336,7 @@ class Flaky(MemoryWorkQueue):
 
 
 async def test_what_a_step_did_is_recorded_when_the_queue_comes_back(memory: MemoryJobs) -> None:
-    jobs = Jobs(MemoryJobStore(memory), Flaky(memory), MemoryPulse(memory))
+    jobs = Jobs(MemoryJobStore(memory), Flaky(memory), MemoryPulse(memory), MemorySchedules(memory))
     async with working(jobs, echo) as runner:
         job_id = (await jobs.start(AGENT, AGAIN)).job_id
         await until(jobs, job_id, JobStatus.SUCCEEDED)
@@ -352,7 +353,7 @@ async def test_a_heart_that_fails_beats_on(memory: MemoryJobs) -> None:
                 raise StoreAway("away")
             return super().beat(worker, held)
 
-    jobs = Jobs(MemoryJobStore(memory), MemoryWorkQueue(memory), Fluttering(memory))
+    jobs = Jobs(MemoryJobStore(memory), MemoryWorkQueue(memory), Fluttering(memory), MemorySchedules(memory))
 
     async def seen() -> bool:
         return len(await jobs.store.workers()) == 1

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from services.jobs.references import BadReference, fill, named_steps
+from bureau_contracts.plans import references
+from services.jobs.references import BadReference, fill
 
 SCOPE = {
     "input": {"month": "2026-09", "count": 3, "flags": [True, None]},
@@ -74,4 +75,6 @@ def test_a_text_does_not_grow_without_bound() -> None:
 
 
 def test_the_steps_that_a_value_names_are_found_without_filling_it_in() -> None:
-    assert list(named_steps({"a": ["{{ steps.one.x }}", "{{ input.y }} {{ steps.two }}"]})) == ["one", "two"]
+    assert list(references({"a": ["{{ steps.one.x }}", "{{ input.y }} {{ steps.two }}"]})) == [
+        ["steps", "one", "x"], ["input", "y"], ["steps", "two"],
+    ]  # fmt: skip

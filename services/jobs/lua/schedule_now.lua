@@ -1,0 +1,2 @@
+-- The time that rules, in milliseconds.
+return now
