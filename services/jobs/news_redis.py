@@ -28,11 +28,16 @@ class RedisNews:
     def __init__(self, redis: "Redis") -> None:
         self._channel = redis.pubsub(ignore_subscribe_messages=True)
         self._watchers: dict[str, set[asyncio.Event]] = {}
+        self._closing = False
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
         async with background(self._listen()):
-            yield
+            try:
+                yield
+            finally:
+                # While redis-py connects it may swallow the cancellation, and the listener would never end.
+                self._closing = True
         await self._channel.aclose()  # type: ignore[no-untyped-call]  # redis-py has not typed it
 
     @asynccontextmanager
@@ -57,7 +62,7 @@ class RedisNews:
             log.warning("job_news_away", error=repr(error))
 
     async def _listen(self) -> None:
-        while True:
+        while not self._closing:
             try:
                 if not self._channel.subscribed:
                     await self._channel.subscribe(_NOBODY)

@@ -1,5 +1,6 @@
 """Events over real HTTP: as they happen, resumed without a gap after the connection was cut."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import httpx
@@ -9,8 +10,10 @@ from bureau.http import Caller
 from bureau.jobs import JobsClient
 from bureau_contracts.jobs import JobStatus, StartJob
 from kit.identity import PRINCIPAL_HEADER, Principal, PrincipalSigner, generate_keypair
+from kit.redis import connect
 from kit.settings import CommonSettings
 from services.jobs.app import create_app
+from services.jobs.news_redis import RedisNews
 from services.jobs.settings import Settings
 from tests.integration.jobs.conftest import Notes, Workers
 from tests.servers import serving
@@ -82,3 +85,10 @@ async def test_many_streams_of_many_jobs_each_get_their_own(
         events = [first] + [event async for event in stream]
         assert [event.seq for event in events] == [1, 2, 3, 4, 5, 6, 7]
         assert {event.subject for event in events} == {subject}
+
+
+async def test_a_listener_that_is_closed_while_it_connects_ends(redis_url: str) -> None:
+    async with asyncio.timeout(60):
+        for _ in range(30):
+            async with connect(redis_url) as redis, RedisNews(redis).listening():
+                await redis.ping()

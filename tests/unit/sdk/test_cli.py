@@ -23,7 +23,7 @@ COMMANDS = [
     ["jobs", "resume"], ["jobs", "cancel"], ["jobs", "retry"], ["jobs", "approve"], ["jobs", "reject"],
     ["jobs", "skip"], ["jobs", "workers"],
     *(["jobs", "schedules", each] for each in ("list", "add", "pause", "resume", "run", "delete")),
-     ["jobs", "check"], ["keys", "list"], ["keys", "disable"],
+    ["jobs", "check"], ["keys", "list"], ["keys", "disable"],
     ["health"], ["doctor"], ["down"],
 ]  # fmt: skip
 
