@@ -19,5 +19,5 @@ def test_a_missing_model_ends_the_start_with_one_line_that_says_what_to_do(missi
     command = [sys.executable, "-c", WITHOUT, missing, "services.memory"]
     run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert run.returncode == 1
-    assert run.stderr == f"services.memory: MEMORY_EMBEDDER=sentence needs {missing}: `make sentence` installs it\n"
+    assert run.stderr == f"services.memory: the sentence embedder needs {missing}: `make sentence` installs it\n"
     assert run.stdout == ""
