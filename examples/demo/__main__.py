@@ -7,11 +7,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import yaml
-
 from bureau import Bureau
 from bureau.errors import BureauError, Conflict, NotFound
-from bureau_contracts.jobs import Job, JobStatus, StartJob, StepStatus
+from bureau.runbooks import read_runbook
+from bureau_contracts.jobs import Job, JobStatus, StepStatus
 from bureau_contracts.memory import NewMemory
 from bureau_contracts.registry import RegisterAgent
 from bureau_contracts.runtime import RouteReason
@@ -150,9 +149,9 @@ async def nobody_else(account: Account, admin: Bureau, system: System, session_i
 
 async def begin_runbook(account: Account, bureau: Bureau) -> str:
     account.chapter("A runbook of four steps runs as a job, and is paused")
-    runbook = yaml.safe_load((EXAMPLES / "runbooks" / "monday-review.yaml").read_text())
-    started = await bureau.jobs.start(StartJob.model_validate(runbook), idempotency_key="monday-review-1")
-    again = await bureau.jobs.start(StartJob.model_validate(runbook), idempotency_key="monday-review-1")
+    review = read_runbook(EXAMPLES / "runbooks" / "monday-review.yaml").job({"topic": "python"})
+    started = await bureau.jobs.start(review, idempotency_key="monday-review-1")
+    again = await bureau.jobs.start(review, idempotency_key="monday-review-1")
     account.check("the same idempotency key gives the same job", again.job_id == started.job_id and not again.created)
     await until(bureau, started.job_id, lambda job: job.current_step >= 1)
     await bureau.jobs.pause(started.job_id)
