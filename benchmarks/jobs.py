@@ -19,7 +19,8 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from bureau_contracts.jobs import JobStatus, NewStep, StartJob, StepKind
+from bureau_contracts.jobs import JobStatus, StartJob
+from bureau_contracts.steps import NewStep, StepKind
 from deploy.local.valkey import EmbeddedValkey
 from kit.identity import Owner, Reach, generate_keypair
 from kit.ids import new_id

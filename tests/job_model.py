@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from bureau_contracts.jobs import JobStatus as S
-from bureau_contracts.jobs import StepStatus as Step
+from bureau_contracts.steps import StepStatus as Step
 from services.jobs.states import FINAL, HELD, TABLE, Action
 from services.jobs.store import FailureKind, Message
 

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from bureau_contracts.events import Event
-from bureau_contracts.jobs import StartJob, StepStatus
+from bureau_contracts.jobs import StartJob
+from bureau_contracts.steps import StepStatus
 from kit.identity import Owner, Reach
 from kit.ids import new_id
 from kit.redis import connect

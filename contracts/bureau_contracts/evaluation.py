@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from bureau_contracts.jobs import NewStep
+from bureau_contracts.steps import NewStep
 from bureau_contracts.shapes import Answer, Label, Request, Text
 
 MetricName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]{0,99}$")]

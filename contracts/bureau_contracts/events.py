@@ -10,8 +10,12 @@ class EventType(StrEnum):
     STEP_STARTED = "step.started"
     STEP_FINISHED = "step.finished"
     STEP_RETRY = "step.retry"
+    STEP_PROGRESS = "step.progress"
+    STEP_EDITED = "step.edited"
     BREAKPOINT_HIT = "breakpoint.hit"
     BREAKPOINT_RESUMED = "breakpoint.resumed"
+    CHILD_ENDED = "child.ended"
+    WEBHOOK = "webhook"
 
 
 class Event(Answer):

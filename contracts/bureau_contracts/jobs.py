@@ -6,17 +6,23 @@ from typing import Annotated, Any
 from pydantic import Field, StringConstraints
 
 from bureau_contracts.registry import AutonomyLevel
-from bureau_contracts.sessions import SessionId
-from bureau_contracts.shapes import AgentName, Answer, JsonObject, Label, Request, SubjectId, Text, Timestamp
+from bureau_contracts.shapes import Answer, JsonObject, Label, Money, Request, SubjectId, Timestamp
+from bureau_contracts.steps import NewStep, StepKind, StepStatus
 
 JobId = Annotated[str, StringConstraints(pattern=r"^job-[0-9a-z-]{1,64}$")]
+QueueName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,64}$")]
+DEFAULT_QUEUE = "default"
+MOST_JOBS_AT_ONCE = 100
+"""Jobs of one batch."""
+MOST_JOBS_WATCHED = 50
+"""Jobs of one event stream."""
 IdempotencyKey = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")]
 
 
 class JobStatus(StrEnum):
     QUEUED = "queued"
     SCHEDULED = "scheduled"
-    """Waits for a moment: a start in the future, a retry, or a `wait` step."""
+    """Waits without a worker: for a moment (a start in the future, a retry, a `wait` step), or for its children."""
     RUNNING = "running"
     PAUSING = "pausing"
     """A pause was asked for; the running step is still at work."""
@@ -25,80 +31,6 @@ class JobStatus(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
-
-
-class StepKind(StrEnum):
-    AGENT = "agent"
-    """One turn of an agent, as the job's owner."""
-    WAIT = "wait"
-    """A durable timer; no worker is held meanwhile."""
-    BREAKPOINT = "breakpoint"
-    """Stops until a human decides."""
-    FUNCTION = "function"
-    """A Python coroutine that was registered with the worker."""
-    HTTP = "http"
-    """One request to an address under the operator's allow-list."""
-
-
-class StepStatus(StrEnum):
-    PENDING = "pending"
-    IN_PROGRESS = "in_progress"
-    PASSED = "passed"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-    UNKNOWN_OUTCOME = "unknown_outcome"
-    """Was under way when its worker died and may not be repeated: a human decides."""
-
-
-class HttpMethod(StrEnum):
-    GET = "GET"
-    HEAD = "HEAD"
-    POST = "POST"
-    PUT = "PUT"
-    PATCH = "PATCH"
-    DELETE = "DELETE"
-
-
-HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$")]
-HeaderValue = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]{0,4000}$")]
-
-
-class HttpCall(Request):
-    """What an `http` step sends. It always carries an `Idempotency-Key` that is the same for every attempt."""
-
-    method: HttpMethod = HttpMethod.GET
-    url: Annotated[str, StringConstraints(min_length=1, max_length=4000)]
-    """May name earlier results; what is put in is percent-encoded, so that it stays one part of the path or query."""
-    headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict, max_length=50)
-    """Kept with the job and shown with it: no place for secrets."""
-    body: Any = None
-    """Sent as JSON; None sends none. May name earlier results."""
-    idempotent: bool = False
-    """The target does nothing twice under one Idempotency-Key, so that the request may be repeated after a crash."""
-
-
-class NewStep(Request):
-    name: Label
-    kind: StepKind
-    message: Text | None = None
-    """`agent`: what the agent is asked. May name an earlier result: ``{{ steps.fetch.reply }}``."""
-    agent: AgentName | None = None
-    """`agent`: which; None lets the runtime route."""
-    session_id: SessionId | None = None
-    """`agent`: in which session; None gives the whole job one session of its own."""
-    seconds: Annotated[float, Field(ge=0, le=31_536_000, allow_inf_nan=False)] | None = None
-    """`wait`: for how long."""
-    function: Label | None = None
-    """`function`: the registered name."""
-    request: HttpCall | None = None
-    """`http`: what is sent."""
-    arguments: JsonObject = Field(default_factory=dict)
-    repeatable: bool | None = None
-    """May the step be executed again when nobody knows how far it came? None: an `agent` step may, because a repeated
-    turn carries the same turn_id and is recorded once; an `http` step when its method is safe or PUT or DELETE, or its
-    target honours the Idempotency-Key; a `function` may not."""
-    max_attempts: Annotated[int, Field(ge=1, le=20)] = 3
-    timeout_seconds: Annotated[float, Field(gt=0, le=86_400)] = 120
 
 
 class StartJob(Request):
@@ -111,6 +43,25 @@ class StartJob(Request):
     """Whose job; None means the caller's own. Another's needs a tenant-wide scope."""
     input: JsonObject = Field(default_factory=dict)
     autonomy_level: AutonomyLevel = AutonomyLevel.L2
+    queue: QueueName = DEFAULT_QUEUE
+    """Workers serve queues; a queue may have limits."""
+    priority: Annotated[int, Field(ge=0, le=9)] = 5
+    """Of jobs of the same tenant in the same queue the highest goes first. Tenants take turns, whatever theirs are."""
+    start_at: Timestamp | None = None
+    """Not before; None: now."""
+    deadline_seconds: Annotated[float, Field(gt=0, le=31_536_000, allow_inf_nan=False)] | None = None
+    """From the start to the end; a job that takes longer fails. Time that it is paused, or waits for a human, does not
+    count."""
+    parent_id: JobId | None = None
+    """A job of the same owner that has not ended: pausing, resuming and cancelling it does the same to this one."""
+    webhook_url: Annotated[str, StringConstraints(min_length=1, max_length=2000)] | None = None
+    """Is told, signed, when the job has ended; under the operator's allow-list."""
+
+
+class StartJobs(Request):
+    """POST /jobs/batch: all are started, or none. The same Idempotency-Key returns the same jobs."""
+
+    jobs: list[StartJob] = Field(min_length=1, max_length=MOST_JOBS_AT_ONCE)
 
 
 class JobStarted(Answer):
@@ -118,6 +69,10 @@ class JobStarted(Answer):
     status: JobStatus
     created: bool = True
     """False when the Idempotency-Key was known: the job is the one that was started first."""
+
+
+class JobsStarted(Answer):
+    jobs: list[JobStarted]
 
 
 class DryStep(Answer):
@@ -159,6 +114,25 @@ class DryRun(Answer):
     """No step has a problem."""
 
 
+class StepVersion(Answer):
+    """What a step was told to do until somebody changed it."""
+
+    definition: NewStep
+    by: str
+    """Who changed it."""
+    at: Timestamp
+    comment: str = ""
+
+
+class Children(Answer):
+    """How far a `map` step is."""
+
+    total: int
+    ended: int
+    failed: int
+    """Of those that have ended."""
+
+
 class Step(Answer):
     index: int
     """0-based; the `n` of /jobs/{id}/steps/{n}."""
@@ -173,6 +147,15 @@ class Step(Answer):
     definition: NewStep
     verdict: JsonObject | None = None
     """A human's decision on it: ``{"decision", "by", "comment", "at"}``."""
+    progress: float | None = None
+    """0 … 1, as the step itself reported it."""
+    note: str = ""
+    """What it said with that."""
+    expires_at: Timestamp | None = None
+    """`breakpoint`: when it is decided by itself; None also while the job is paused."""
+    children: Children | None = None
+    versions: list[StepVersion] = []
+    """What it was told before it was edited, oldest first."""
 
 
 class Job(Answer):
@@ -186,13 +169,23 @@ class Job(Answer):
     current_step: int
     """Index of the next step to run; equals the number of steps when all are done."""
     progress: float
-    """0 … 1: steps done over all."""
+    """0 … 1: steps done over all, the one under way counted as far as it says."""
+    queue: str = DEFAULT_QUEUE
+    priority: int = 5
     attempt: int = 0
     input: JsonObject = {}
     result: Any = None
     error: str | None = None
     created_at: Timestamp
+    started_at: Timestamp | None = None
+    """When a worker first had it."""
     last_update: Timestamp
+    deadline: Timestamp | None = None
+    """When it fails unless it has ended; None also while it is paused or waits for a human."""
+    cost: Money = 0
+    """Of the agents' turns that passed, children's included."""
+    idempotency_key: str | None = None
+    parent_id: str | None = None
     trace_id: str | None = None
     """Of the request that started it; its steps continue this trace."""
     schedule_id: str | None = None
@@ -222,19 +215,82 @@ class JobAction(Answer):
     status: JobStatus
 
 
+Comment = Annotated[str, StringConstraints(max_length=4000)]
+
+
 class Decision(Request):
     """POST /jobs/{id}/steps/{n}/approve, reject or skip."""
 
-    comment: Annotated[str, StringConstraints(max_length=4000)] = ""
+    comment: Comment = ""
+    result: Any = None
+    """Approve: what the step has brought about; for one of unknown outcome, so that later steps can refer to it."""
+
+
+class EditStep(Request):
+    """POST /jobs/{id}/steps/{n}/edit: another definition for a step that has not begun, while its job is paused or
+    waits for a human."""
+
+    definition: NewStep
+    comment: Comment = ""
+
+
+class RetryJob(Request):
+    """POST /jobs/{id}/retry."""
+
+    from_step: Annotated[int, Field(ge=0, le=10_000)] | None = None
+    """Index of an earlier step to begin with again: its result and all later ones are given up. None: the step at which
+    the job stands."""
 
 
 class Worker(Answer):
     worker_id: str
     started_at: Timestamp
     last_seen: Timestamp
+    queues: list[str] = []
+    """Which it serves; ``*`` is all."""
+    concurrency: int = 1
+    """Jobs that it runs at once."""
     job_id: str | None = None
-    """What it is doing, None when idle; only shown for jobs of the caller's tenant."""
+    """What it is doing, None when idle; only shown for jobs within the caller's reach."""
+    job_ids: list[str] = []
+    """All of it."""
 
 
 class WorkerList(Answer):
     workers: list[Worker]
+
+
+class Load(Answer):
+    """Jobs in a queue."""
+
+    waiting: int = 0
+    running: int = 0
+    oldest_seconds: float = 0
+    """How long the one that waits longest has waited."""
+
+
+class Queue(Answer):
+    name: str
+    yours: Load
+    """Of the caller's tenant."""
+    everybody: Load | None = None
+    """Of all tenants; only for the scope ``operator``. What an autoscaler looks at."""
+    concurrency: int | None = None
+    """Jobs of it that run at once at most; None: no limit. Tenants and kinds may have limits beside it."""
+    rate: str | None = None
+    """Jobs that begin, per seconds: ``10/60``."""
+    depth: int | None = None
+    """Jobs that may wait; further ones are refused."""
+
+
+class QueueList(Answer):
+    """GET /jobs/queues."""
+
+    queues: list[Queue]
+
+
+class WebhookKey(Answer):
+    """GET /jobs/webhook-key: what the tenant's webhooks are signed with."""
+
+    key: str
+    """``whsec_…``, for any library of Standard Webhooks."""

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from bureau_contracts.jobs import NewStep, StepKind
 from bureau_contracts.problems import InvalidField
+from bureau_contracts.steps import MOST_ITEMS, MapOver, NewStep, StepKind
 
 REFERENCE = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
 ROOTS = ("steps", "input")
@@ -17,6 +17,8 @@ NEEDS = {
     StepKind.WAIT: "seconds",
     StepKind.FUNCTION: "function",
     StepKind.HTTP: "request",
+    StepKind.TOOL: "tool",
+    StepKind.MAP: "map",
 }
 """The field that a step of this kind cannot be without."""
 
@@ -48,15 +50,18 @@ def referring(step: NewStep) -> dict[str, Any]:
     fields: dict[str, Any] = {"message": step.message, "arguments": step.arguments}
     if step.request is not None:
         fields |= {"request.url": step.request.url, "request.body": step.request.body}
+    if step.map is not None:
+        fields["map.items"] = step.map.items
     return fields
 
 
-def faults(steps: Sequence[NewStep]) -> list[InvalidField]:
-    """All that is wrong with a plan, each with its place (``steps.2.request.url``), in the order of the steps."""
+def faults(steps: Sequence[NewStep], above: str = "", *, child: bool = False) -> list[InvalidField]:
+    """All that is wrong with a plan, each with its place (``steps.2.request.url``), in the order of the steps. `above`
+    is the place of the plan itself; a `child` may not map again."""
     wrong: list[InvalidField] = []
     before: set[str] = set()
     for index, step in enumerate(steps):
-        place = f"steps.{index}"
+        place = f"{above}steps.{index}"
         needed = NEEDS.get(step.kind)
         if needed and getattr(step, needed) in (None, ""):
             wrong.append(InvalidField(location=f"{place}.{needed}", message=f"a step of kind {step.kind} needs it"))
@@ -64,8 +69,22 @@ def faults(steps: Sequence[NewStep]) -> list[InvalidField]:
             wrong.append(InvalidField(location=f"{place}.name", message="an earlier step has the same name"))
         for field, value in referring(step).items():
             wrong += [InvalidField(location=f"{place}.{field}", message=each) for each in _astray(value, before)]
+        if step.map is not None:
+            wrong += _map_faults(step.map, place, child=child)
         before.add(step.name)
     return wrong
+
+
+def _map_faults(over: MapOver, place: str, *, child: bool) -> list[InvalidField]:
+    if child:
+        return [InvalidField(location=f"{place}.map", message="the steps of a map cannot map again")]
+    found = faults(over.steps, f"{place}.map.", child=True)
+    whole = isinstance(over.items, str) and REFERENCE.fullmatch(over.items.strip())
+    if not whole and not isinstance(over.items, list):
+        found.append(InvalidField(location=f"{place}.map.items", message="is a list, or one reference to a list"))
+    elif isinstance(over.items, list) and len(over.items) > MOST_ITEMS:
+        found.append(InvalidField(location=f"{place}.map.items", message=f"has more than {MOST_ITEMS} items"))
+    return found
 
 
 def _astray(value: Any, before: set[str]) -> list[str]:

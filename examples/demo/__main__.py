@@ -10,10 +10,11 @@ from pathlib import Path
 from bureau import Bureau
 from bureau.errors import BureauError, Conflict, NotFound
 from bureau.runbooks import read_runbook
-from bureau_contracts.jobs import Job, JobStatus, StepStatus
+from bureau_contracts.jobs import Job, JobStatus
 from bureau_contracts.memory import NewMemory
 from bureau_contracts.registry import RegisterAgent
 from bureau_contracts.runtime import RouteReason
+from bureau_contracts.steps import StepStatus
 from examples.demo.account import Account
 from examples.demo.system import System, throw_away_system
 

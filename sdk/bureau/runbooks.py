@@ -24,9 +24,10 @@ from typing import Annotated, Any
 from pydantic import Field, StringConstraints, ValidationError
 
 from bureau.documents import BadDocument, Document, Fault, Place, read_document
-from bureau_contracts.jobs import NewStep, StartJob
+from bureau_contracts.jobs import StartJob
 from bureau_contracts.plans import REFERENCE, BadReference, faults, references, referring
 from bureau_contracts.shapes import Request, Text
+from bureau_contracts.steps import NewStep
 
 
 class ParameterType(StrEnum):

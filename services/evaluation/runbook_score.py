@@ -15,7 +15,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from itertools import pairwise
 
 from bureau_contracts.evaluation import RunbookScore, ScoreRunbook
-from bureau_contracts.jobs import NewStep
+from bureau_contracts.steps import NewStep
 
 MOST_STEPS = 20
 FEWEST_WORDS, MOST_WORDS = 2, 30

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bureau_contracts.jobs import DryRun, DryStep, HttpMethod, NewStep, StartJob, StepKind
+from bureau_contracts.jobs import DryRun, DryStep, StartJob
 from bureau_contracts.plans import REFERENCE, parts, references, referring
+from bureau_contracts.steps import HttpMethod, NewStep, StepKind
 from services.jobs.allowed import Allowed
 from services.jobs.records import repeatable
 from services.jobs.references import BadReference, fill, fill_url
@@ -19,6 +20,8 @@ UNCHECKED = {
     StepKind.AGENT: "whether an agent is there and enabled, and what it would answer",
     StepKind.FUNCTION: "whether a worker offers a function, and what it does",
     StepKind.HTTP: "whether an address answers",
+    StepKind.TOOL: "whether a tool is there and may be called, and what it does",
+    StepKind.MAP: "what a child's items are, and so what its steps do",
 }
 RESULTS: Mapping[StepKind, frozenset[str]] = {
     StepKind.AGENT: frozenset({"reply", "status", "agents", "session_id", "turn_id", "usage", "cost", "trace_id"}),
@@ -151,7 +154,9 @@ def _misses(path: list[str], by_name: Mapping[str, StepKind]) -> str:
 def _has_effects(step: NewStep) -> bool:
     if step.request is not None:
         return step.request.method not in READING
-    return step.kind in (StepKind.AGENT, StepKind.FUNCTION)
+    if step.map is not None:
+        return any(_has_effects(each) for each in step.map.steps)
+    return step.kind in (StepKind.AGENT, StepKind.FUNCTION, StepKind.TOOL)
 
 
 def _would(step: NewStep) -> str:
@@ -167,6 +172,14 @@ def _would(step: NewStep) -> str:
         case StepKind.HTTP:
             assert step.request is not None  # a plan without faults
             return f"sends {step.request.method} {_short(step.request.url)}"
+        case StepKind.TOOL:
+            assert step.tool is not None
+            return f"calls the tool {step.tool.name} with {_short(_json(step.arguments))}"
+        case StepKind.MAP:
+            assert step.map is not None
+            items = step.map.items
+            over = f"each of {len(items)} items" if isinstance(items, list) else f"each of {_short(items)}"
+            return f"starts a child of {len(step.map.steps)} steps for {over}, {step.map.parallel} at once"
 
 
 def _json(value: Any) -> str:

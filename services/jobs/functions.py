@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from bureau_contracts.jobs import NewStep
+from bureau_contracts.steps import NewStep
 from services.jobs.steps import OutcomeUnknown, StepContext, StepFailed
 
 StepFunction = Callable[..., Awaitable[Any]]

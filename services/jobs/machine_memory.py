@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bureau_contracts.events import Event, EventType
-from bureau_contracts.jobs import JobStatus, StepKind, StepStatus
+from bureau_contracts.jobs import JobStatus
 from bureau_contracts.shapes import JsonObject
+from bureau_contracts.steps import StepKind, StepStatus
 from kit.telemetry import parse_traceparent
 from services.jobs.records import JobRecord, StepRecord, repeatable
 from services.jobs.states import FINAL, HELD, TABLE, Action

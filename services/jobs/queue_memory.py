@@ -8,7 +8,8 @@ from copy import deepcopy
 from datetime import datetime, timedelta
 
 from bureau_contracts.events import EventType
-from bureau_contracts.jobs import JobStatus, StepKind, StepStatus
+from bureau_contracts.jobs import JobStatus
+from bureau_contracts.steps import StepKind, StepStatus
 from services.jobs.machine_memory import Entry, State
 from services.jobs.records import WorkerRecord
 from services.jobs.states import TABLE, Action

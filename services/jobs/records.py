@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from bureau_contracts.jobs import HttpMethod, Job, JobStatus, JobSummary, NewStep, StartJob, Step, StepKind, StepStatus
+from bureau_contracts.jobs import Job, JobStatus, JobSummary, StartJob, Step
 from bureau_contracts.shapes import JsonObject
+from bureau_contracts.steps import HttpMethod, NewStep, StepKind, StepStatus
 from kit.identity import Owner
 from kit.telemetry import parse_traceparent
 

@@ -7,7 +7,8 @@ from itertools import pairwise
 from typing import Any
 
 from bureau_contracts.events import Event
-from bureau_contracts.jobs import JobStatus, NewStep, StartJob, StepKind, StepStatus
+from bureau_contracts.jobs import JobStatus, StartJob
+from bureau_contracts.steps import NewStep, StepKind, StepStatus
 from kit.identity import Owner
 from kit.telemetry import parse_traceparent
 from services.jobs.records import JobRecord, StepRecord, Summary, WorkerRecord, repeatable

@@ -4,10 +4,10 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from bureau.errors import BureauError, Conflict, TooMany, Unavailable
-from bureau_contracts.jobs import NewStep
 from bureau_contracts.registry import AutonomyLevel
 from bureau_contracts.runtime import ChatAnswer, TurnStatus
 from bureau_contracts.sessions import NewSession, SessionCreated
+from bureau_contracts.steps import NewStep
 from services.jobs.steps import OutcomeUnknown, StepContext, StepFailed, TryLater
 
 LONGEST_TITLE = 300

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from bureau_contracts.jobs import NewStep
+from bureau_contracts.steps import NewStep
 from services.jobs.allowed import Allowed
 from services.jobs.steps import OutcomeUnknown, StepContext, StepFailed, TryLater
 

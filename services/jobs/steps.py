@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from bureau_contracts.jobs import NewStep, StepKind
 from bureau_contracts.registry import AutonomyLevel
+from bureau_contracts.steps import NewStep, StepKind
 from kit.identity import Owner
 from services.jobs.references import fill, fill_url
 

@@ -8,7 +8,8 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from bureau_contracts.events import Event
-from bureau_contracts.jobs import JobStatus, StartJob, StepStatus
+from bureau_contracts.jobs import JobStatus, StartJob
+from bureau_contracts.steps import StepStatus
 from kit.identity import Owner, Reach
 from services.jobs.records import JobRecord, StepRecord, Summary, WorkerRecord
 from services.jobs.states import Action

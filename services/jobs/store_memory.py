@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from bureau_contracts.events import EventType
-from bureau_contracts.jobs import JobStatus, StepKind, StepStatus
+from bureau_contracts.jobs import JobStatus
+from bureau_contracts.steps import StepKind, StepStatus
 from kit.clock import Clock, SystemClock
 from kit.identity import Owner, Reach
 from services.jobs.errors import IdempotencyKeyReused, IllegalTransition, JobNotFound, StepNotFound, StepNotWaiting

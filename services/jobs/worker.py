@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack
 from bureau.http import Caller
 from bureau.runtime import RuntimeClient
 from bureau.sessions import SessionsClient
-from bureau_contracts.jobs import StepKind
+from bureau_contracts.steps import StepKind
 from kit.http_client import outside_http, service_http
 from kit.identity import PrincipalSigner
 from kit.lifeline import watch_lifeline

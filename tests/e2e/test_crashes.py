@@ -10,9 +10,10 @@ import psutil
 import pytest
 
 from bureau import Bureau
-from bureau_contracts.jobs import JobStatus, StartJob, StepStatus
+from bureau_contracts.jobs import JobStatus, StartJob
 from bureau_contracts.memory import NewMemory
 from bureau_contracts.registry import RegisterAgent
+from bureau_contracts.steps import StepStatus
 from examples.demo.system import System, throw_away_system
 from tests.waiting import eventually
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from bureau_contracts.jobs import JobStatus, StepStatus
+from bureau_contracts.jobs import JobStatus
+from bureau_contracts.steps import StepStatus
 from services.jobs.states import Action
 from tests.integration.jobs.conftest import Workers, reach
 from tests.job_stores import Jobs, mine

@@ -3,7 +3,7 @@
 import pytest
 
 from bureau_contracts.evaluation import RunbookScore, ScoreRunbook
-from bureau_contracts.jobs import NewStep, StepKind
+from bureau_contracts.steps import NewStep, StepKind
 from services.evaluation.runbook_score import score_runbook
 
 

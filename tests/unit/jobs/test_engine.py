@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from bureau_contracts.jobs import JobStatus, NewStep, StepKind, StepStatus
+from bureau_contracts.jobs import JobStatus
+from bureau_contracts.steps import NewStep, StepKind, StepStatus
 from kit.identity import Owner, current_principal
 from kit.tasks import background
 from kit.telemetry import Telemetry, current_trace_id

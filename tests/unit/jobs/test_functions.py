@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bureau_contracts.jobs import NewStep, StepKind
+from bureau_contracts.steps import NewStep, StepKind
 from kit.identity import Owner
 from services.jobs.functions import FunctionRunner, FunctionsError, load_functions, step_function
 from services.jobs.steps import OutcomeUnknown, StepContext, StepFailed, TryLater

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from bureau.errors import BureauError, error_of
-from bureau_contracts.jobs import NewStep, StepKind
 from bureau_contracts.registry import AutonomyLevel
 from bureau_contracts.runtime import ChatAnswer, TurnStatus
 from bureau_contracts.sessions import NewSession, SessionCreated
+from bureau_contracts.steps import NewStep, StepKind
 from kit.identity import Owner
 from services.jobs.step_agent import AgentRunner
 from services.jobs.steps import OutcomeUnknown, StepContext, StepFailed, TryLater

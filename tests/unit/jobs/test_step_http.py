@@ -7,7 +7,7 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from bureau_contracts.jobs import HttpCall, HttpMethod, NewStep, StepKind
+from bureau_contracts.steps import HttpCall, HttpMethod, NewStep, StepKind
 from kit.identity import Owner
 from kit.settings import SettingsError
 from services.jobs.allowed import Allowed

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from bureau_contracts.events import EventType
-from bureau_contracts.jobs import JobStatus, StepStatus
+from bureau_contracts.jobs import JobStatus
+from bureau_contracts.steps import StepStatus
 from services.jobs.errors import IllegalTransition, StepNotFound, StepNotWaiting
 from services.jobs.states import Action
 from services.jobs.store import Failure, FailureKind

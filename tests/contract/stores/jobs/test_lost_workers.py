@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from bureau_contracts.jobs import JobStatus, StepStatus
+from bureau_contracts.jobs import JobStatus
+from bureau_contracts.steps import StepStatus
 from services.jobs.states import Action
 from services.jobs.store import Failure, FailureKind, LeaseLost
 from tests.job_stores import AGAIN, AGENT, LEASE, ONCE, Jobs, mine, worker

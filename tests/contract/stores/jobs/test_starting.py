@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from bureau_contracts.jobs import JobStatus, StepStatus
+from bureau_contracts.jobs import JobStatus
+from bureau_contracts.steps import StepStatus
 from kit.identity import Owner
 from services.jobs.errors import IdempotencyKeyReused
 from services.jobs.store import Bounds

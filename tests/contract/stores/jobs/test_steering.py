@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from bureau_contracts.jobs import JobStatus, StepStatus
+from bureau_contracts.jobs import JobStatus
+from bureau_contracts.steps import StepStatus
 from services.jobs.errors import IllegalTransition
 from services.jobs.states import STEERING, Action, legal
 from services.jobs.store import Failure, FailureKind, LeaseLost
