@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from bureau_contracts.steps import NewStep
 from bureau_contracts.shapes import Answer, Label, Request, Text
+from bureau_contracts.steps import NewStep
 
 MetricName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]{0,99}$")]
 LabelName = Annotated[str, StringConstraints(pattern=r"^_?[a-zA-Z][a-zA-Z0-9_]{0,49}$")]
