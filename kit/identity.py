@@ -31,6 +31,8 @@ TENANT_WIDE = "tenant"
 """Scope: may read and act for any user of its own tenant."""
 ADMIN = "admin"
 """Scope: may do everything within its own tenant."""
+OPERATOR = "operator"
+"""Scope: runs this Bureau, and sees how much it has to do for all tenants, but nothing of what. Not part of ADMIN."""
 
 
 class PrincipalKind(StrEnum):

@@ -8,16 +8,22 @@ from fastapi import Depends, Header, Path, Query, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from bureau_contracts.jobs import (
+    MOST_JOBS_WATCHED,
     Decision,
     DryRun,
+    EditStep,
     IdempotencyKey,
     Job,
     JobAction,
     JobId,
     JobPage,
+    JobsStarted,
     JobStarted,
     JobStatus,
+    QueueList,
+    RetryJob,
     StartJob,
+    StartJobs,
     WorkerList,
 )
 from bureau_contracts.shapes import Label, Limit, SubjectId
@@ -41,6 +47,8 @@ ServiceDep = Annotated[JobService, Depends(_service)]
 JobIdPath = Annotated[JobId, Path()]
 StepPath = Annotated[int, Path(ge=0, le=10_000)]
 Seq = Annotated[int | None, Query(ge=0, le=LAST_SEQ)]
+Cursor = Annotated[str | None, Query(max_length=500)]
+JobIds = Annotated[list[JobId], Query(min_length=1, max_length=MOST_JOBS_WATCHED)]
 LastEventId = Annotated[int | None, Header(ge=0, le=LAST_SEQ)]
 
 
@@ -53,6 +61,17 @@ async def start(
 ) -> JobStarted:
     """Starts a job. The same Idempotency-Key gives the same job."""
     return await service.start(principal, body, idempotency_key)
+
+
+@routes.post("/batch", status_code=202)
+async def start_all(
+    principal: PrincipalDep,
+    service: ServiceDep,
+    body: StartJobs,
+    idempotency_key: Annotated[IdempotencyKey | None, Header(max_length=190)] = None,
+) -> JobsStarted:
+    """Starts jobs, all or none. The same Idempotency-Key gives the same jobs."""
+    return await service.start_all(principal, body.jobs, idempotency_key)
 
 
 @routes.post("/dry-run")
@@ -68,17 +87,64 @@ async def page(
     status: JobStatus | None = None,
     kind: Label | None = None,
     user_id: SubjectId | None = None,
+    parent_id: JobId | None = None,
+    waiting_for_me: bool = False,
     limit: Limit = 50,
-    cursor: Annotated[str | None, Query(max_length=500)] = None,
+    cursor: Cursor = None,
 ) -> JobPage:
-    """Jobs, newest first."""
-    return await service.page(principal, status=status, kind=kind, user_id=user_id, limit=limit, cursor=cursor)
+    """Jobs, newest first: those without a parent; with `parent_id` its children; with `waiting_for_me` those with a
+    breakpoint that names the caller as approver."""
+    return await service.page(
+        principal, status=status, kind=kind, user_id=user_id, parent_id=parent_id, waiting_for_me=waiting_for_me,
+        limit=limit, cursor=cursor,
+    )  # fmt: skip
+
+
+@routes.get("/dead")
+async def dead(
+    principal: PrincipalDep, service: ServiceDep, user_id: SubjectId | None = None, limit: Limit = 50,
+    cursor: Cursor = None,
+) -> JobPage:  # fmt: skip
+    """Jobs that failed for good, unless a human rejected them; newest first."""
+    return await service.dead(principal, user_id=user_id, limit=limit, cursor=cursor)
+
+
+@routes.post("/dead/{job_id}/requeue")
+async def requeue(principal: PrincipalDep, service: ServiceDep, job_id: JobIdPath) -> JobAction:
+    """Lets a failed job go on at the step that failed; finished steps are kept."""
+    return await service.requeue(principal, job_id)
 
 
 @routes.get("/workers")
 async def workers(principal: PrincipalDep, service: ServiceDep) -> WorkerList:
     """Who is alive, and what each is doing."""
     return WorkerList(workers=await service.workers(principal))
+
+
+@routes.get("/queues")
+async def queues(principal: PrincipalDep, service: ServiceDep) -> QueueList:
+    """How much waits and runs in each queue: of the caller's tenant; with the scope `operator` of all."""
+    return QueueList(queues=await service.queues(principal))
+
+
+async def _reach_all(principal: PrincipalDep, service: ServiceDep, job_id: JobIds) -> Reach:
+    return await service.require(principal, *job_id)
+
+
+@routes.get("/events", response_class=EventSourceResponse)
+async def events_of(
+    service: ServiceDep,
+    reach: Annotated[Reach, Depends(_reach_all)],
+    job_id: JobIds,
+    last_event_id: Annotated[str | None, Header(pattern=r"^[0-9]{1,15}(\.[0-9]{1,15})*$")] = None,
+) -> AsyncIterable[ServerSentEvent]:
+    """What happened and happens in several jobs, until all have ended. The id of an event tells the number of the last
+    one of each job, in the order in which they are named: `5.7.0`. Resumable by Last-Event-ID."""
+    seen = [int(place) for place in (last_event_id or "").split(".") if place]
+    places = (seen + [0] * len(job_id))[: len(job_id)]
+    async with aclosing(service.events(reach, job_id, places)) as happened:
+        async for after, event in happened:
+            yield ServerSentEvent(data=event, event=event.type, id=".".join(map(str, after)))
 
 
 @routes.get("/{job_id}")
@@ -106,9 +172,12 @@ async def cancel(principal: PrincipalDep, service: ServiceDep, job_id: JobIdPath
 
 
 @routes.post("/{job_id}/retry")
-async def retry(principal: PrincipalDep, service: ServiceDep, job_id: JobIdPath) -> JobAction:
-    """Runs the step again that failed, or whose outcome is unknown; finished steps are kept."""
-    return await service.steer(principal, job_id, Action.RETRY)
+async def retry(
+    principal: PrincipalDep, service: ServiceDep, job_id: JobIdPath, body: RetryJob | None = None
+) -> JobAction:
+    """Runs the step again that failed, or whose outcome is unknown; finished steps are kept. Of a job that has ended
+    also an earlier step and all after it."""
+    return await service.steer(principal, job_id, Action.RETRY, body.from_step if body else None)
 
 
 @routes.post("/{job_id}/steps/{n}/approve")
@@ -116,7 +185,7 @@ async def approve(
     principal: PrincipalDep, service: ServiceDep, job_id: JobIdPath, n: StepPath, body: Decision
 ) -> JobAction:
     """Lets a breakpoint pass; marks a step whose outcome is unknown as passed."""
-    return await service.decide(principal, job_id, n, Action.APPROVE, body.comment)
+    return await service.decide(principal, job_id, n, Action.APPROVE, body)
 
 
 @routes.post("/{job_id}/steps/{n}/reject")
@@ -124,7 +193,7 @@ async def reject(
     principal: PrincipalDep, service: ServiceDep, job_id: JobIdPath, n: StepPath, body: Decision
 ) -> JobAction:
     """Fails the job."""
-    return await service.decide(principal, job_id, n, Action.REJECT, body.comment)
+    return await service.decide(principal, job_id, n, Action.REJECT, body)
 
 
 @routes.post("/{job_id}/steps/{n}/skip")
@@ -132,7 +201,15 @@ async def skip(
     principal: PrincipalDep, service: ServiceDep, job_id: JobIdPath, n: StepPath, body: Decision
 ) -> JobAction:
     """Goes on without the step."""
-    return await service.decide(principal, job_id, n, Action.SKIP, body.comment)
+    return await service.decide(principal, job_id, n, Action.SKIP, body)
+
+
+@routes.post("/{job_id}/steps/{n}/edit")
+async def edit(
+    principal: PrincipalDep, service: ServiceDep, job_id: JobIdPath, n: StepPath, body: EditStep
+) -> JobAction:
+    """Gives a step that has not begun another definition; the old one is kept with it."""
+    return await service.edit(principal, job_id, n, body)
 
 
 async def _reach(principal: PrincipalDep, service: ServiceDep, job_id: JobIdPath) -> Reach:
@@ -150,6 +227,6 @@ async def events(
 ) -> AsyncIterable[ServerSentEvent]:
     """What happened and happens, until the job has ended. Resumable: `after`, or the header Last-Event-ID."""
     seen = last_event_id if last_event_id is not None else after or 0
-    async with aclosing(service.events(reach, job_id, seen)) as happened:
-        async for event in happened:
+    async with aclosing(service.events(reach, [job_id], [seen])) as happened:
+        async for _, event in happened:
             yield ServerSentEvent(data=event, event=event.type, id=str(event.seq))

@@ -30,7 +30,7 @@ def create_app(settings: Settings, store: JobStore | None = None, schedules: Sch
     async def life(app: FastAPI) -> AsyncIterator[None]:
         app.state.jobs = service
         app.state.schedules = ScheduleService(
-            schedules or RedisSchedules(redis, settings.bounds), settings.schedules_per_tenant
+            schedules or RedisSchedules(redis, settings.bounds), settings.rules, settings.schedules_per_tenant
         )
         async with AsyncExitStack() as opened:
             if store is None:

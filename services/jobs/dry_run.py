@@ -1,17 +1,18 @@
 """What a job would do, told without doing it: calls nobody, keeps nothing, and says what it cannot know."""
 
 import json
+import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from bureau_contracts.jobs import DryRun, DryStep, StartJob
 from bureau_contracts.plans import REFERENCE, parts, references, referring
-from bureau_contracts.steps import HttpMethod, NewStep, StepKind
+from bureau_contracts.steps import HttpMethod, MapOver, NewStep, StepKind
 from services.jobs.allowed import Allowed
 from services.jobs.records import repeatable
 from services.jobs.references import BadReference, fill, fill_url
+from services.jobs.rules import Rules
 
 READING = frozenset({HttpMethod.GET, HttpMethod.HEAD})
 SOME_RESULT = "x"
@@ -34,23 +35,6 @@ LONGEST_SHOWN = 120
 """Characters of a message, address or arguments within a sentence."""
 MOST_FILLED_IN = 4_000_000
 """Characters that the input may grow to by being filled in; beyond that, references stay as they are written."""
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What of the workers' settings bears on a forecast; services/jobs/settings.py explains each."""
-
-    allowed: Allowed = field(default_factory=lambda: Allowed(()))
-    retry_first_seconds: float = 1.0
-    retry_longest_seconds: float = 60.0
-
-    def longest(self, step: NewStep) -> float | None:
-        if step.kind is StepKind.BREAKPOINT:
-            return None
-        if step.kind is StepKind.WAIT:
-            return step.seconds or 0
-        pauses = (self.retry_first_seconds * 2.0**attempt for attempt in range(step.max_attempts - 1))
-        return step.max_attempts * step.timeout_seconds + sum(min(self.retry_longest_seconds, each) for each in pauses)
 
 
 def dry_run(start: StartJob, owner: str, rules: Rules) -> DryRun:
@@ -90,7 +74,7 @@ def _forecast(
     return DryStep(
         index=index, name=step.name, kind=step.kind, would=_would(filled), definition=filled, waits_for=list(awaited),
         effects=_has_effects(step), repeatable=repeatable(step), needs_approval=step.kind is StepKind.BREAKPOINT,
-        longest_seconds=rules.longest(step), problems=problems,
+        longest_seconds=_longest(step, rules), problems=problems,
     )  # fmt: skip
 
 
@@ -149,6 +133,25 @@ def _misses(path: list[str], by_name: Mapping[str, StepKind]) -> str:
     if held is None or len(path) == 2 or path[2] in held:
         return ""
     return f"{{{{ {'.'.join(path)} }}}} leads nowhere: the result of a step of kind {kind} has no {path[2]!r}"
+
+
+def _longest(step: NewStep, rules: Rules) -> float | None:
+    if step.kind is StepKind.BREAKPOINT:
+        return step.approval.expires_seconds
+    if step.kind is StepKind.WAIT:
+        return step.seconds or 0
+    if step.map is not None:
+        each = [_longest(child, rules) for child in step.map.steps]
+        known = isinstance(step.map.items, list) and None not in each
+        return _rounds(step.map) * sum(seconds or 0 for seconds in each) if known else None
+    first = step.backoff_seconds or rules.retry_first_seconds
+    pauses = (first * 2.0**attempt for attempt in range(step.max_attempts - 1))
+    longest = max(first, rules.retry_longest_seconds)
+    return step.max_attempts * step.timeout_seconds + sum(min(longest, each) for each in pauses)
+
+
+def _rounds(over: MapOver) -> int:
+    return math.ceil(len(over.items) / over.parallel)
 
 
 def _has_effects(step: NewStep) -> bool:

@@ -4,11 +4,9 @@ Knows no Redis and no HTTP. What may happen to a job is decided by the queue, in
 """
 
 import asyncio
-import json
-import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, TypeVar
@@ -17,11 +15,11 @@ from kit.identity import Principal, acting_as
 from kit.logs import get_logger
 from kit.telemetry import Telemetry
 from services.jobs.errors import StoreAway
+from services.jobs.execution import Executor, FannedOut, Outcome
 from services.jobs.heartbeat import Heartbeat
-from services.jobs.records import WorkerRecord, repeatable
-from services.jobs.references import BadReference
-from services.jobs.steps import OutcomeUnknown, Runners, StepContext, StepFailed, TryLater, with_references
-from services.jobs.store import Failure, FailureKind, LeaseLost, Message, Pulse, Run, WorkQueue
+from services.jobs.records import WorkerRecord
+from services.jobs.steps import Yielded
+from services.jobs.store import Checkpoint, Claim, Failure, LeaseLost, Pulse, Run, WorkQueue
 from services.jobs.tender import Tender
 
 log = get_logger(__name__)
@@ -35,36 +33,27 @@ WAKE_SECONDS = 0.25
 BEATS_PER_LEASE = 4
 SWEEPS_PER_LEASE = 8
 EXPIRY_SECONDS = 60.0
-LONGEST_ASKED = 3600.0
-"""Seconds: who is refused with a longer Retry-After comes back earlier."""
-LONGEST_ERROR = 2000
-"""Characters of an error that are kept with a step."""
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What services/jobs/settings.py explains."""
+class Manner:
+    """How a worker works. services/jobs/settings.py explains it."""
 
     concurrency: int = 4
+    queues: list[str] = field(default_factory=list)
+    """As it is shown; the queue knows them."""
     lease_seconds: float = 5.0
     shutdown_seconds: float = 5.0
-    max_result_bytes: int = 256 * 1024
-    retry_first_seconds: float = 1.0
-    retry_longest_seconds: float = 60.0
-
-    def pause(self, attempt: int) -> float:
-        """Seconds before the attempt that comes after this one (1, 2, 3 …)."""
-        whole = min(self.retry_longest_seconds, self.retry_first_seconds * 2.0 ** (attempt - 1))
-        return whole * random.uniform(0.5, 1)  # noqa: S311 - jitter, not a secret
 
 
 @dataclass
 class _Held:
-    """A message in this worker's hands."""
+    """A job in this worker's hands."""
 
     task: "asyncio.Task[None]"
-    run: Run | None = None
-    """Set once the job is ours."""
+    run: Run
+    begun: bool = False
+    """Its step was handed to a runner."""
     executing: bool = False
     lost: bool = False
     """Somebody else has the job, or nobody."""
@@ -78,89 +67,84 @@ class Engine:
         *,
         queue: WorkQueue,
         pulse: Pulse,
-        runners: Runners,
+        executor: Executor,
         telemetry: Telemetry,
         worker_id: str,
-        limits: Limits,
+        manner: Manner,
         tender: Tender | None = None,
     ) -> None:
         """Without a `tender` other workers have to fire the schedules."""
-        self._queue, self._runners, self._telemetry = queue, runners, telemetry
+        self._queue, self._executor, self._telemetry = queue, executor, telemetry
         self._tender = tender
-        self._worker_id, self._limits = worker_id, limits
-        self._held: dict[Message, _Held] = {}
+        self._worker_id, self._manner = worker_id, manner
+        self._held: dict[Claim, _Held] = {}
+        self._fetches = 0
         self._freed = asyncio.Event()
         self._stop = asyncio.Event()
         self._started_at = datetime.now(UTC)
-        self._heart = Heartbeat(pulse, limits.lease_seconds / BEATS_PER_LEASE, self._report, self._on_lost)
+        self._heart = Heartbeat(pulse, manner.lease_seconds / BEATS_PER_LEASE, self._report, self._on_lost)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Works until `stop`, then finishes or hands over what is under way."""
         self._stop = stop
-        await self._open()
         with self._heart.beating():
-            log.info("worker_ready", worker_id=self._worker_id, concurrency=self._limits.concurrency)
+            log.info("worker_ready", worker_id=self._worker_id, concurrency=self._manner.concurrency)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._tend())
                 while not stop.is_set():
-                    for message in await self._fetch():
-                        self._held[message] = _Held(group.create_task(self._work(message)))
+                    for run in await self._fetch():
+                        self._held[run.claim] = _Held(group.create_task(self._work(run.claim)), run)
                 log.info("worker_stopping", worker_id=self._worker_id, jobs=len(self._held))
                 await self._hand_over_late_ones()
         with suppress(StoreAway):
             await self._queue.leave(self._worker_id)
         log.info("worker_stopped", worker_id=self._worker_id)
 
-    async def _open(self) -> None:
-        while not self._stop.is_set():
-            try:
-                await self._queue.open()
-                return
-            except StoreAway as error:
-                log.warning("queue_away", error=error.detail)
-                await self._pause(AWAY_SECONDS)
-
-    async def _fetch(self) -> Sequence[Message]:
-        """As many messages as there are free hands; none when nothing came within FETCH_SECONDS."""
-        free = self._limits.concurrency - len(self._held)
+    async def _fetch(self) -> list[Run]:
+        """As many jobs as there are free hands; none when nothing came within FETCH_SECONDS."""
+        free = self._manner.concurrency - len(self._held)
         if not free:
             self._freed.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(FETCH_SECONDS):
                     await self._freed.wait()
-            return ()
+            return []
         try:
-            return await self._queue.fetch(free, FETCH_SECONDS)
+            found = await self._queue.fetch(self._worker_id, self._fetches, free, FETCH_SECONDS)
         except StoreAway as error:
             log.warning("queue_away", error=error.detail)
             await self._pause(AWAY_SECONDS)
-            return ()
+            return []
+        self._fetches += 1
+        return found
 
-    async def _work(self, message: Message) -> None:
-        """One job's turn, from its message to wherever it goes next."""
-        held = self._held[message]
+    async def _work(self, claim: Claim) -> None:
+        """One job, from its fetch to wherever it goes next."""
+        held = self._held[claim]
+        run: Run | None = held.run
         try:
             if self._stop.is_set():
-                await self._release(message)
+                await self._release(held)
                 return
-            run = await _until_answered(lambda: self._queue.take(message, self._worker_id))
             while run is not None:
                 held.run = run
                 run = await self._one_step(held, run)
         except LeaseLost:
-            log.warning("lease_lost", job=message.job_id, epoch=message.epoch)
+            log.warning("lease_lost", job=claim.job_id, epoch=claim.epoch)
+        except Yielded:
+            log.info("step_paused", job=claim.job_id, step=held.run.index)
         except asyncio.CancelledError:
             if not held.lost and not held.late:
                 raise
             held.task.uncancel()
-            log.warning("step_interrupted", job=message.job_id, epoch=message.epoch, lost=held.lost)
+            log.warning("step_interrupted", job=claim.job_id, epoch=claim.epoch, lost=held.lost)
             if held.late:
-                await self._release(message)
+                await self._release(held)
         except Exception:
             # The outermost layer of a job: its lease runs out, others try it, and after some losses it fails.
-            log.exception("job_dropped", job=message.job_id)
+            log.exception("job_dropped", job=claim.job_id)
         finally:
-            del self._held[message]
+            del self._held[claim]
             self._freed.set()
 
     async def _one_step(self, held: _Held, run: Run) -> Run | None:
@@ -170,70 +154,38 @@ class Engine:
         owner = Principal(record.owner.tenant, record.owner.user)
         with self._telemetry.continue_trace(record.traceparent, "", f"job step {kind}"), acting_as(owner):
             began = monotonic()
-            held.executing = True
+            held.begun = held.executing = True
             try:
-                outcome: str | Failure = await self._execute(run)
-            except StepFailed as error:
-                outcome = self._failure(run, error)
+                outcome = await self._executor.execute(run, self._tell)
             finally:
                 held.executing = False
             facts = {"job": record.job_id, "step": run.index, "duration_ms": round((monotonic() - began) * 1000)}
             return await self._record(run, outcome, facts)
 
-    async def _record(self, run: Run, outcome: str | Failure, facts: dict[str, Any]) -> Run | None:
+    async def _tell(self, run: Run, said: Checkpoint) -> None:
+        """Raises Yielded when the job is paused now, LeaseLost when it is somebody else's."""
+        if not await _until_answered(lambda: self._queue.checkpoint(run, said)):
+            raise Yielded
+
+    async def _record(self, run: Run, outcome: Outcome, facts: dict[str, Any]) -> Run | None:
         if isinstance(outcome, Failure):
             log.warning("step_failed", kind=outcome.kind, **facts)
-            return await _until_answered(lambda: self._queue.fail(run, outcome))
+            await _until_answered(lambda: self._queue.fail(run, outcome))
+            return None
+        if isinstance(outcome, FannedOut):
+            over = run.step.definition.map
+            assert over is not None, "only a map fans out"
+            log.info("step_fanned_out", children=len(outcome.children), **facts)
+            children, many, partial = outcome.children, over.parallel, over.partial
+            await _until_answered(lambda: self._queue.fan_out(run, children, parallel=many, partial=partial))
+            return None
         log.info("step_passed", **facts)
-        return await _until_answered(lambda: self._queue.commit(run, outcome, keep=not self._stop.is_set()))
-
-    async def _execute(self, run: Run) -> str:
-        """The step's result as JSON. Raises StepFailed, whatever went wrong."""
-        record, definition = run.record, run.step.definition
-        context = StepContext(
-            record.job_id, record.start.title, record.owner, run.index, run.step.attempts, record.attempt,
-            record.start.autonomy_level,
-        )  # fmt: skip
-        try:
-            step = with_references(definition, run.scope())
-            async with asyncio.timeout(definition.timeout_seconds):
-                result = await self._runners[definition.kind].run(step, context)
-            return self._as_json(result)
-        except StepFailed:
-            raise
-        except BadReference as error:
-            raise StepFailed(str(error)) from error
-        except TimeoutError as error:
-            raise OutcomeUnknown(f"no result within {definition.timeout_seconds:g} s") from error
-        except Exception as error:
-            log.exception("step_broke", job=record.job_id, step=run.index)
-            raise StepFailed(repr(error)) from error
-
-    def _as_json(self, result: Any) -> str:
-        try:
-            text = json.dumps(result, ensure_ascii=False, allow_nan=False)
-            size = len(text.encode())
-        except (TypeError, ValueError, RecursionError) as error:
-            raise StepFailed(f"the result cannot be written as JSON: {error}") from error
-        if size > self._limits.max_result_bytes:
-            raise StepFailed(f"the result has {size} bytes; at most {self._limits.max_result_bytes} are kept")
-        return text
-
-    def _failure(self, run: Run, error: StepFailed) -> Failure:
-        step, attempts = run.step.definition, run.step.attempts
-        # Only what can be encoded is kept: an error may quote anything.
-        text = str(error)[:LONGEST_ERROR].encode(errors="replace").decode()
-        unsure = isinstance(error, OutcomeUnknown)
-        if unsure and not repeatable(step):
-            return Failure(FailureKind.UNSURE, text)
-        if (unsure or isinstance(error, TryLater)) and attempts < step.max_attempts:
-            asked = (error.retry_after or 0) if isinstance(error, TryLater) else 0
-            return Failure(FailureKind.RETRY, text, max(self._limits.pause(attempts), min(asked, LONGEST_ASKED)))
-        return Failure(FailureKind.FAILED, text)
+        keep = not self._stop.is_set()
+        return await _until_answered(lambda: self._queue.commit(run, outcome.result, keep=keep, cost=outcome.cost))
 
     async def _tend(self) -> None:
         """What every worker does for all: wakes, fires schedules, sweeps, expires. Any number may do it at once."""
-        lease = self._limits.lease_seconds
+        lease = self._manner.lease_seconds
         next_sweep, next_expiry = monotonic() + lease, monotonic()
         while not self._stop.is_set():
             try:
@@ -253,7 +205,7 @@ class Engine:
                 await self._pause(AWAY_SECONDS)
 
     async def _hand_over_late_ones(self) -> None:
-        deadline = monotonic() + self._limits.shutdown_seconds
+        deadline = monotonic() + self._manner.shutdown_seconds
         while self._held and monotonic() < deadline:
             self._freed.clear()
             with suppress(TimeoutError):
@@ -263,25 +215,29 @@ class Engine:
             held.late = True
             held.task.cancel()
 
-    async def _release(self, message: Message) -> None:
+    async def _release(self, held: _Held) -> None:
+        claim, begun = held.run.claim, held.begun
         try:
-            await self._queue.release(message)
+            await self._queue.release(claim, begun=begun)
         except StoreAway as error:
-            log.warning("job_not_handed_over", job=message.job_id, error=error.detail)
+            log.warning("job_not_handed_over", job=claim.job_id, error=error.detail)
 
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stop.wait()
 
-    def _report(self) -> tuple[WorkerRecord, list[Message]]:
+    def _report(self) -> tuple[WorkerRecord, list[Claim]]:
         """For the heart, so from another thread: `list` of a dict's items is one uninterrupted step."""
-        runs = [held.run for _, held in list(self._held.items()) if held.run is not None]
+        runs = [held.run for _, held in list(self._held.items())]
         jobs = [(run.record.owner, run.record.job_id) for run in runs]
-        return WorkerRecord(self._worker_id, self._started_at, datetime.now(UTC), jobs), [run.message for run in runs]
+        record = WorkerRecord(
+            self._worker_id, self._started_at, datetime.now(UTC), jobs, self._manner.queues, self._manner.concurrency
+        )
+        return record, [run.claim for run in runs]
 
-    def _on_lost(self, message: Message) -> None:
-        held = self._held.get(message)
+    def _on_lost(self, claim: Claim) -> None:
+        held = self._held.get(claim)
         # Between steps the next call to the queue says so itself.
         if held is not None and held.executing:
             held.lost = True

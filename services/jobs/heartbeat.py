@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from kit.logs import get_logger
 from services.jobs.errors import StoreAway
 from services.jobs.records import WorkerRecord
-from services.jobs.store import Message, Pulse
+from services.jobs.store import Claim, Pulse
 
 log = get_logger(__name__)
 
@@ -27,8 +27,8 @@ class Heartbeat:
         self,
         pulse: Pulse,
         every_seconds: float,
-        report: Callable[[], tuple[WorkerRecord, Sequence[Message]]],
-        on_lost: Callable[[Message], None],
+        report: Callable[[], tuple[WorkerRecord, Sequence[Claim]]],
+        on_lost: Callable[[Claim], None],
         hanging_seconds: float = HANGING_SECONDS,
     ) -> None:
         self._pulse, self._every = pulse, every_seconds
@@ -56,8 +56,8 @@ class Heartbeat:
             loop.call_soon_threadsafe(self._turn)
             if time.monotonic() - self._turned < self._hanging:
                 try:
-                    for message in self._pulse.beat(*self._report()):
-                        loop.call_soon_threadsafe(self._on_lost, message)
+                    for claim in self._pulse.beat(*self._report()):
+                        loop.call_soon_threadsafe(self._on_lost, claim)
                     away = False
                 except StoreAway as error:
                     if not away:

@@ -41,19 +41,22 @@ class RedisNews:
         await self._channel.aclose()  # type: ignore[no-untyped-call]  # redis-py has not typed it
 
     @asynccontextmanager
-    async def watch(self, job_id: str) -> AsyncIterator["_News"]:
+    async def watch(self, *job_ids: str) -> AsyncIterator["_News"]:
         happened = asyncio.Event()
-        watchers = self._watchers.setdefault(job_id, set())
-        watchers.add(happened)
         try:
-            if len(watchers) == 1:
-                await self._tell(self._channel.subscribe, job_id)
+            for job_id in job_ids:
+                watchers = self._watchers.setdefault(job_id, set())
+                watchers.add(happened)
+                if len(watchers) == 1:
+                    await self._tell(self._channel.subscribe, job_id)
             yield _News(happened)
         finally:
-            watchers.discard(happened)
-            if not watchers:
-                self._watchers.pop(job_id, None)
-                await self._tell(self._channel.unsubscribe, job_id)
+            for job_id in job_ids:
+                watchers = self._watchers.get(job_id, set())
+                watchers.discard(happened)
+                if not watchers:
+                    self._watchers.pop(job_id, None)
+                    await self._tell(self._channel.unsubscribe, job_id)
 
     async def _tell(self, change: Callable[[str], Awaitable[object]], job_id: str) -> None:
         try:

@@ -1,19 +1,19 @@
-"""The WorkQueue on a Redis stream with a consumer group, and the Pulse that keeps its leases."""
+"""The WorkQueue on Redis or Valkey, and the Pulse that keeps its leases: every call is one script."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
 import redis as sync_redis
 from redis.asyncio import Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import ResponseError
 from redis.retry import Retry
 
 from services.jobs import redis_records as written
 from services.jobs.records import WorkerRecord
 from services.jobs.redis_away import store_away
-from services.jobs.scripts import CONSUMER, GROUP, PREFIX, READY, Scripts
-from services.jobs.store import Bounds, Failure, LeaseLost, Message, Run
+from services.jobs.scripts import PREFIX, Scripts
+from services.jobs.store import Bounds, Checkpoint, Claim, Failure, LeaseLost, NewJob, Run
 
 BATCH = 100
 """How many jobs one call of `wake`, `sweep` or `expire` looks at: a script holds up everybody else."""
@@ -22,40 +22,32 @@ BATCH = 100
 class RedisWorkQueue:
     """`blocking` is a second client whose time-out is longer than any `wait_seconds`: it waits on purpose."""
 
-    def __init__(self, redis: "Redis", blocking: "Redis", bounds: Bounds) -> None:
+    def __init__(self, redis: "Redis", blocking: "Redis", bounds: Bounds, queues: Sequence[str] | None = None) -> None:
+        """Without `queues` all of them are served."""
         scripts = Scripts(bounds)
-        names = ("take", "commit", "fail", "release", "wake", "sweep", "expire", "workers")
+        names = ("fetch", "commit", "fail", "checkpoint", "fan_out", "release", "wake", "sweep", "expire", "workers")
+        # redis-py loads a script again when the server does not know it any more, as after a restart.
         self._scripts = {name: redis.register_script(scripts[name]) for name in names}
-        self._redis, self._blocking = redis, blocking
-        self._sweep_cursor = "0-0"
+        self._blocking, self._queues = blocking, list(queues or bounds.queues)
+        self._bells = [f"{PREFIX}bell:{queue}" for queue in self._queues]
 
-    async def open(self) -> None:
+    async def fetch(self, worker_id: str, number: int, count: int, wait_seconds: float) -> list[Run]:
+        found = await self._fetch(worker_id, number, count)
+        if found or not wait_seconds:
+            return found
         with store_away():
-            try:
-                await self._redis.xgroup_create(READY, GROUP, id="0", mkstream=True)
-            except ResponseError as error:
-                if not str(error).startswith("BUSYGROUP"):
-                    raise
+            rung: Any = await self._blocking.blpop(self._bells, timeout=wait_seconds)
+        return await self._fetch(worker_id, number, count) if rung else []
 
-    async def fetch(self, count: int, wait_seconds: float) -> list[Message]:
-        block = max(1, round(wait_seconds * 1000))
-        with store_away():
-            try:
-                answer: Any = await self._blocking.xreadgroup(GROUP, CONSUMER, {READY: ">"}, count=count, block=block)
-            except ResponseError as error:
-                if not str(error).startswith("NOGROUP"):
-                    raise
-                # Somebody emptied Redis while we were waiting.
-                await self.open()
-                return []
-        return [_message(entry_id, fields) for _, entries in answer for entry_id, fields in entries]
+    async def _fetch(self, worker_id: str, number: int, count: int) -> list[Run]:
+        rows = await self._run("fetch", worker_id, number, count, *self._queues)
+        return [
+            Run(written.claim(tenant, job_id, answer), written.job_record(tenant, job_id, answer))
+            for tenant, job_id, *answer in rows
+        ]
 
-    async def take(self, message: Message, worker_id: str) -> Run | None:
-        answer = await self._run("take", message.tenant, message.job_id, message.epoch, message.message_id, worker_id)
-        return Run(message, written.job_record(message.tenant, message.job_id, answer)) if answer else None
-
-    async def commit(self, run: Run, result: str, *, keep: bool) -> Run | None:
-        kind, *onward = await self._run("commit", *_held(run), result, "1" if keep else "")
+    async def commit(self, run: Run, result: str, *, keep: bool, cost: float = 0) -> Run | None:
+        kind, *onward = await self._run("commit", *_held(run), result, "1" if keep else "", f"{cost:.12g}")
         if kind == "lost":
             raise LeaseLost
         if kind == "stop":
@@ -69,15 +61,26 @@ class RedisWorkQueue:
         if answer[0] == "lost":
             raise LeaseLost
 
-    async def release(self, message: Message) -> None:
-        await self._run("release", message.tenant, message.job_id, message.epoch, message.message_id)
+    async def checkpoint(self, run: Run, said: Checkpoint) -> bool:
+        progress = "" if said.progress is None else repr(said.progress)
+        answer = await self._run("checkpoint", *_held(run), said.state or "", progress, said.note)
+        if answer == "lost":
+            raise LeaseLost
+        return bool(answer == "go")
+
+    async def fan_out(self, run: Run, children: Sequence[NewJob], *, parallel: int, partial: bool) -> None:
+        each = [json.dumps(written.start_arguments(child), ensure_ascii=False) for child in children]
+        if await self._run("fan_out", *_held(run), parallel, "1" if partial else "", *each) == "lost":
+            raise LeaseLost
+
+    async def release(self, claim: Claim, *, begun: bool) -> None:
+        await self._run("release", *_parts(claim), "1" if begun else "")
 
     async def wake(self) -> int:
         return int(await self._run("wake", BATCH))
 
     async def sweep(self) -> int:
-        self._sweep_cursor, taken = await self._run("sweep", self._sweep_cursor, BATCH)
-        return int(taken)
+        return int(await self._run("sweep", BATCH))
 
     async def expire(self) -> int:
         return int(await self._run("expire", BATCH))
@@ -104,21 +107,19 @@ class RedisPulse:
         )
         self._beat = self._redis.register_script(Scripts(bounds)["beat"])
 
-    def beat(self, worker: WorkerRecord, held: Sequence[Message]) -> list[Message]:
-        parts = [
-            part for message in held for part in (message.tenant, message.job_id, message.epoch, message.message_id)
-        ]
+    def beat(self, worker: WorkerRecord, held: Sequence[Claim]) -> list[Claim]:
+        parts = [part for claim in held for part in _parts(claim)]
         with store_away():
-            lost = set(self._beat(keys=[PREFIX], args=[worker.worker_id, written.about_worker(worker), *parts]))
-        return [message for message in held if message.message_id in lost]
+            lost = self._beat(keys=[PREFIX], args=[worker.worker_id, written.about_worker(worker), *parts])
+        return [held[number - 1] for number in lost]
 
     def close(self) -> None:
         self._redis.close()
 
 
+def _parts(claim: Claim) -> tuple[str, str, int]:
+    return claim.tenant, claim.job_id, claim.epoch
+
+
 def _held(run: Run) -> tuple[str, str, int, int]:
-    return run.message.tenant, run.message.job_id, run.message.epoch, run.index
-
-
-def _message(entry_id: str, fields: dict[str, str]) -> Message:
-    return Message(entry_id, fields["tenant"], fields["job"], int(fields["epoch"]))
+    return *_parts(run.claim), run.index

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from bureau_contracts.jobs import Job, JobStatus, JobSummary, StartJob, Step
+from bureau_contracts.jobs import Children, Job, JobStatus, JobSummary, StartJob, Step, StepVersion
 from bureau_contracts.shapes import JsonObject
 from bureau_contracts.steps import HttpMethod, NewStep, StepKind, StepStatus
 from kit.identity import Owner
@@ -24,6 +24,15 @@ class StepRecord:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     verdict: JsonObject | None = None
+    progress: float | None = None
+    note: str = ""
+    state: Any = None
+    """What a function kept at its last checkpoint."""
+    expires_at: datetime | None = None
+    children: Children | None = None
+    versions: list[StepVersion] = field(default_factory=list)
+    redo: int = 0
+    """How often somebody went back to before it after it had been done."""
 
 
 @dataclass
@@ -43,6 +52,14 @@ class JobRecord:
     error: str | None = None
     traceparent: str = ""
     schedule_id: str | None = None
+    started_at: datetime | None = None
+    deadline: datetime | None = None
+    cost: float = 0
+    idempotency_key: str | None = None
+    edits: int = 0
+    """How often a step of it was given another definition."""
+    item: str | None = None
+    """Set when it is a child of a `map` step."""
 
     def as_job(self) -> Job:
         trace = parse_traceparent(self.traceparent)
@@ -50,12 +67,22 @@ class JobRecord:
             job_id=self.job_id, kind=self.start.kind, title=self.start.title,
             tenant=self.owner.tenant, owner=self.owner.user, status=self.status,
             steps=[_step(index, step) for index, step in enumerate(self.steps)],
-            current_step=self.cursor, progress=_progress(self.cursor, len(self.steps)), attempt=self.attempt,
-            input=self.start.input,
+            current_step=self.cursor, progress=_progress(self.cursor + self._part_done(), len(self.steps)),
+            queue=self.start.queue, priority=self.start.priority, attempt=self.attempt, input=self.start.input,
             result=self.steps[-1].result if self.status is JobStatus.SUCCEEDED else None,
-            error=self.error, created_at=self.created_at, last_update=self.last_update,
-            trace_id=trace.trace_id if trace else None, schedule_id=self.schedule_id,
+            error=self.error, created_at=self.created_at, started_at=self.started_at, last_update=self.last_update,
+            deadline=self.deadline, cost=self.cost, idempotency_key=self.idempotency_key,
+            parent_id=self.start.parent_id, trace_id=trace.trace_id if trace else None, schedule_id=self.schedule_id,
         )  # fmt: skip
+
+    def _part_done(self) -> float:
+        """0 … 1: how far the step under way says it is."""
+        if self.cursor == len(self.steps):
+            return 0
+        step = self.steps[self.cursor]
+        if step.children is not None:
+            return step.children.ended / max(step.children.total, 1)
+        return step.progress or 0
 
 
 @dataclass(frozen=True)
@@ -87,6 +114,8 @@ class WorkerRecord:
     last_seen: datetime
     jobs: list[tuple[Owner, str]] = field(default_factory=list)
     """What it is doing, and for whom."""
+    queues: list[str] = field(default_factory=list)
+    concurrency: int = 1
 
 
 def repeatable(step: NewStep) -> bool:
@@ -95,16 +124,17 @@ def repeatable(step: NewStep) -> bool:
         return step.repeatable
     if step.request is not None:
         return step.request.idempotent or step.request.method in REPEATABLE_METHODS
-    return step.kind is not StepKind.FUNCTION
+    return step.kind not in (StepKind.FUNCTION, StepKind.TOOL)
 
 
 def _step(index: int, step: StepRecord) -> Step:
     return Step(
         index=index, name=step.definition.name, kind=step.definition.kind, status=step.status, attempts=step.attempts,
         result=step.result, error=step.error, started_at=step.started_at, finished_at=step.finished_at,
-        definition=step.definition, verdict=step.verdict,
+        definition=step.definition, verdict=step.verdict, progress=step.progress, note=step.note,
+        expires_at=step.expires_at, children=step.children, versions=step.versions,
     )  # fmt: skip
 
 
-def _progress(cursor: int, count: int) -> float:
-    return round(cursor / count, 4)
+def _progress(done: float, count: int) -> float:
+    return round(done / count, 4)

@@ -13,9 +13,10 @@ from kit.ids import new_id
 from kit.paging import decode_cursor, encode_cursor
 from kit.telemetry import current_trace
 from services.jobs.errors import ScheduleChanged
+from services.jobs.rules import Rules, refuse
 from services.jobs.schedule_store import Definition, Due, ScheduleRecord, ScheduleStore
 from services.jobs.schedules import BadSchedule, Timing
-from services.jobs.service import check, fingerprint
+from services.jobs.service import fingerprint
 from services.jobs.store import NewJob
 
 TICKS_SHOWN = 5
@@ -26,15 +27,15 @@ _SCHEDULE_ID = re.compile("sched-[0-9a-z-]{1,64}")
 
 
 class ScheduleService:
-    def __init__(self, store: ScheduleStore, limit: int) -> None:
+    def __init__(self, store: ScheduleStore, rules: Rules, limit: int) -> None:
         """`limit`: how many schedules a tenant may have."""
-        self._store, self._limit = store, limit
+        self._store, self._rules, self._limit = store, rules, limit
 
     async def add(self, principal: Principal, new: NewSchedule) -> Schedule:
         owner = principal.owner(new.job.user_id)
         definition = Definition.model_validate(new.model_dump())
         now = await self._store.now()
-        timing = _checked(definition, now)
+        timing = self._checked(principal, definition, now)
         schedule_id = new_id("sched")
         record = ScheduleRecord(
             schedule_id=schedule_id, owner=owner, definition=definition, version=1,
@@ -63,7 +64,7 @@ class ScheduleService:
             definition = record.definition.model_copy(update=named)
             _check_owner(record.owner, wanted.job)
             now = await self._store.now()
-            timing = _checked(definition, now)
+            timing = self._checked(principal, definition, now)
             same = definition.enabled == record.definition.enabled and timing == record.definition.timing()
             due = record.due if same else _due(definition, timing, schedule_id, now)
             if await self._store.change(record.with_definition(definition, due)):
@@ -88,24 +89,25 @@ class ScheduleService:
         started = await self._store.run(reach, schedule_id, job)
         return JobStarted(job_id=started.job_id, status=started.status, created=started.created)
 
-
-def _checked(definition: Definition, now: datetime) -> Timing:
-    """Raises Invalid, so that nothing fails at midnight that was wrong at noon."""
-    check(definition.job, "body.job")
-    try:
-        timing = definition.timing()
-        timing.check_from(now)
-    except BadSchedule as error:
-        wrong = InvalidField(location=f"body.{error.field}", message=str(error))
-        raise Invalid(f"{wrong.location}: {wrong.message}", errors=[wrong]) from error
-    return timing
+    def _checked(self, principal: Principal, definition: Definition, now: datetime) -> Timing:
+        """Raises Invalid, also for a job that could not be started."""
+        self._rules.check(principal, definition.job, "body.job")
+        if definition.job.start_at or definition.job.parent_id:
+            message = "a schedule's jobs start at its ticks, and belong to nobody else"
+            refuse([InvalidField(location="body.job", message=message)])
+        try:
+            timing = definition.timing()
+            timing.check_from(now)
+        except BadSchedule as error:
+            refuse([InvalidField(location=f"body.{error.field}", message=str(error))])
+            raise
+        return timing
 
 
 def _check_owner(owner: Owner, job: StartJob | None) -> None:
     if job is not None and job.user_id not in (None, owner.user):
         message = "a schedule stays with its user; add one for the other"
-        wrong = InvalidField(location="body.job.user_id", message=message)
-        raise Invalid(f"{wrong.location}: {wrong.message}", errors=[wrong])
+        refuse([InvalidField(location="body.job.user_id", message=message)])
 
 
 def _due(definition: Definition, timing: Timing, schedule_id: str, now: datetime) -> Due:

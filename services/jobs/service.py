@@ -3,32 +3,39 @@
 import hashlib
 import json
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 
 from bureau_contracts.events import Event
 from bureau_contracts.jobs import (
+    Decision,
     DryRun,
+    EditStep,
     Job,
     JobAction,
     JobPage,
+    JobsStarted,
     JobStarted,
     JobStatus,
+    Queue,
     StartJob,
     Worker,
 )
-from bureau_contracts.plans import faults
-from bureau_contracts.problems import InvalidField
 from kit.errors import Invalid
 from kit.health import Degraded
-from kit.identity import Principal, Reach
+from kit.identity import ADMIN, OPERATOR, Principal, Reach
 from kit.ids import new_id
 from kit.paging import decode_cursor, encode_cursor
 from kit.telemetry import current_trace
-from services.jobs.dry_run import Rules, dry_run
+from services.jobs.dry_run import dry_run
+from services.jobs.errors import IllegalTransition, JobChanged, StepNotFound
+from services.jobs.limits import Limits
 from services.jobs.records import WorkerRecord
+from services.jobs.rules import Rules
 from services.jobs.states import Action
-from services.jobs.store import JobStore, NewJob
+from services.jobs.store import JobList, JobStore, NewJob, Page, QueueLoad, Started, Verdict
 
+ATTEMPTS = 10
+"""At an edit: a job also changes otherwise, which says nothing against the edit."""
 EVENTS_AT_ONCE = 200
 NEWS_SECONDS = 2.0
 """A reader of events looks again after this long, also when nothing told it to."""
@@ -41,10 +48,24 @@ class JobService:
         self._store, self._rules = store, rules or Rules()
 
     async def start(self, principal: Principal, start: StartJob, idempotency_key: str | None) -> JobStarted:
+        (started,) = await self._store.start([self._new(principal, start, idempotency_key)])
+        return _started(started)
+
+    async def start_all(
+        self, principal: Principal, starts: Sequence[StartJob], idempotency_key: str | None
+    ) -> JobsStarted:
+        """All or none; each has a key of its own, made of the one that is given."""
+        jobs = [
+            self._new(principal, start, idempotency_key and f"{idempotency_key}/{number}", f"body.jobs.{number}")
+            for number, start in enumerate(starts)
+        ]
+        return JobsStarted(jobs=[_started(each) for each in await self._store.start(jobs)])
+
+    def _new(self, principal: Principal, start: StartJob, idempotency_key: str | None, place: str = "body") -> NewJob:
         owner = principal.owner(start.user_id)
-        check(start)
+        self._rules.check(principal, start, place)
         trace = current_trace()
-        job = NewJob(
+        return NewJob(
             job_id=new_id("job"),
             owner=owner,
             by=principal.subject,
@@ -53,13 +74,11 @@ class JobService:
             idempotency_key=idempotency_key,
             fingerprint=fingerprint(start),
         )
-        started = await self._store.start(job)
-        return JobStarted(job_id=started.job_id, status=started.status, created=started.created)
 
     def dry_run(self, principal: Principal, start: StartJob) -> DryRun:
         """What `start` would do; refused as it would be. Does nothing."""
         owner = principal.owner(start.user_id)
-        check(start)
+        self._rules.check(principal, start)
         return dry_run(start, owner.user, self._rules)
 
     async def get(self, principal: Principal, job_id: str) -> Job:
@@ -68,40 +87,90 @@ class JobService:
 
     async def page(
         self, principal: Principal, *, status: JobStatus | None, kind: str | None, user_id: str | None,
-        limit: int, cursor: str | None,
+        parent_id: str | None, waiting_for_me: bool, limit: int, cursor: str | None,
     ) -> JobPage:  # fmt: skip
         after = _job_of(cursor) if cursor else None
+        if parent_id is not None:
+            reach = principal.reach(user_id)
+            return _page(
+                await self._store.children(reach, parent_id, status=status, kind=kind, limit=limit, after=after)
+            )
+        if waiting_for_me:
+            reach, which = Reach(principal.tenant, principal.subject), JobList.INBOX
+        else:
+            reach, which = principal.reach(user_id), JobList.ALL
+        return _page(await self._store.page(reach, which, status=status, kind=kind, limit=limit, after=after))
+
+    async def dead(self, principal: Principal, *, user_id: str | None, limit: int, cursor: str | None) -> JobPage:
+        """Jobs that have failed for good, unless a human rejected them."""
+        after = _job_of(cursor) if cursor else None
         reach = principal.reach(user_id)
-        page = await self._store.page(reach, status=status, kind=kind, limit=limit, after=after)
-        onward = encode_cursor(page.next_after) if page.next_after else None
-        return JobPage(jobs=[row.as_summary() for row in page.jobs], next_cursor=onward)
+        return _page(await self._store.page(reach, JobList.DEAD, status=None, kind=None, limit=limit, after=after))
 
-    async def steer(self, principal: Principal, job_id: str, action: Action) -> JobAction:
-        status = await self._store.steer(principal.reach(), job_id, action, principal.subject)
+    async def steer(self, principal: Principal, job_id: str, action: Action, from_step: int | None = None) -> JobAction:
+        reach = principal.reach()
+        status = await self._store.steer(reach, job_id, action, principal.subject, from_step=from_step)
         return JobAction(job_id=job_id, status=status)
 
-    async def decide(self, principal: Principal, job_id: str, step: int, action: Action, comment: str) -> JobAction:
-        status = await self._store.decide(principal.reach(), job_id, step, action, principal.subject, comment)
+    async def requeue(self, principal: Principal, job_id: str) -> JobAction:
+        """A failed job goes on at the step that failed. Raises IllegalTransition when it has not failed."""
+        record = await self._store.get(principal.reach(), job_id)
+        if record.status is not JobStatus.FAILED:
+            raise IllegalTransition(job_id, Action.RETRY, record.status)
+        return await self.steer(principal, job_id, Action.RETRY)
+
+    async def decide(
+        self, principal: Principal, job_id: str, step: int, action: Action, decision: Decision
+    ) -> JobAction:
+        verdict = Verdict(action, principal.subject, decision.comment, decision.result, principal.may(ADMIN))
+        status = await self._store.decide(principal.reach(), job_id, step, verdict)
         return JobAction(job_id=job_id, status=status)
 
-    async def events(self, reach: Reach, job_id: str, after: int) -> AsyncGenerator[Event, None]:
-        """Every event after number `after`, as it happens, until the job has ended."""
-        async with self._store.watch(job_id) as news:
-            while True:
-                batch = await self._store.events(reach, job_id, after=after, limit=EVENTS_AT_ONCE)
-                for event in batch.events:
-                    yield event
-                    after = event.seq
-                if batch.ended:
-                    return
-                if not batch.events:
+    async def edit(self, principal: Principal, job_id: str, step: int, edit: EditStep) -> JobAction:
+        """Another definition for a step that has not begun; the plan must still be one that can run."""
+        reach = principal.reach()
+        for _ in range(ATTEMPTS):
+            seen = await self._store.get(reach, job_id)
+            if step >= len(seen.steps):
+                raise StepNotFound(job_id, step)
+            steps = [each.definition for each in seen.steps]
+            steps[step] = edit.definition
+            self._rules.check_edit(principal, steps, step)
+            if await self._store.edit(reach, seen, step, edit.definition, principal.subject, edit.comment):
+                return JobAction(job_id=job_id, status=seen.status)
+        raise JobChanged(job_id)
+
+    async def events(
+        self, reach: Reach, job_ids: Sequence[str], seen: Sequence[int]
+    ) -> AsyncGenerator[tuple[list[int], Event], None]:
+        """What happens in these jobs after the events that were `seen`, until all have ended: each event with the
+        number of the last one of every job, in the order of `job_ids`."""
+        places, going = list(seen), dict(enumerate(job_ids))
+        async with self._store.watch(*job_ids) as news:
+            while going:
+                quiet = True
+                for number, job_id in list(going.items()):
+                    batch = await self._store.events(reach, job_id, after=places[number], limit=EVENTS_AT_ONCE)
+                    for event in batch.events:
+                        places[number] = event.seq
+                        yield list(places), event
+                    quiet = quiet and not batch.events
+                    if batch.ended:
+                        del going[number]
+                if quiet and going:
                     await news.wait(NEWS_SECONDS)
 
-    async def require(self, principal: Principal, job_id: str) -> Reach:
-        """The caller's reach, when the job is within it. Raises JobNotFound."""
+    async def require(self, principal: Principal, *job_ids: str) -> Reach:
+        """The caller's reach, when the jobs are within it. Raises JobNotFound."""
         reach = principal.reach()
-        await self._store.events(reach, job_id, after=0, limit=1)
+        for job_id in job_ids:
+            await self._store.events(reach, job_id, after=0, limit=1)
         return reach
+
+    async def queues(self, principal: Principal) -> list[Queue]:
+        """How much waits and runs. Of all tenants only for whoever runs Bureau (scope `operator`)."""
+        everybody = OPERATOR in principal.scopes
+        return [_queue(load, self._rules.limits, everybody) for load in await self._store.queues(principal.tenant)]
 
     async def workers(self, principal: Principal) -> list[Worker]:
         reach = principal.reach()
@@ -115,12 +184,21 @@ class JobService:
         return f"{alive} running"
 
 
-def check(start: StartJob, place: str = "body") -> None:
-    """Raises Invalid with all that is wrong, so that nothing fails at midnight that was wrong at noon. `place` is where
-    the job stands in what was sent."""
-    wrong = [InvalidField(location=f"{place}.{each.location}", message=each.message) for each in faults(start.steps)]
-    if wrong:
-        raise Invalid("; ".join(f"{each.location}: {each.message}" for each in wrong[:5]), errors=wrong[:50])
+def _started(started: Started) -> JobStarted:
+    return JobStarted(job_id=started.job_id, status=started.status, created=started.created)
+
+
+def _page(page: Page) -> JobPage:
+    onward = encode_cursor(page.next_after) if page.next_after else None
+    return JobPage(jobs=[row.as_summary() for row in page.jobs], next_cursor=onward)
+
+
+def _queue(load: QueueLoad, limits: Limits, everybody: bool) -> Queue:
+    limit = limits.of("queue", load.queue)
+    return Queue(
+        name=load.queue, yours=load.own, everybody=load.everybody if everybody else None,
+        concurrency=limit.concurrency, rate="{}/{}".format(*limit.rate) if limit.rate else None, depth=limit.depth,
+    )  # fmt: skip
 
 
 def _job_of(cursor: str) -> str:
@@ -141,5 +219,5 @@ def _worker(record: WorkerRecord, reach: Reach) -> Worker:
     ]
     return Worker(
         worker_id=record.worker_id, started_at=record.started_at, last_seen=record.last_seen,
-        job_id=visible[0] if visible else None,
+        queues=record.queues, concurrency=record.concurrency, job_id=visible[0] if visible else None, job_ids=visible,
     )  # fmt: skip

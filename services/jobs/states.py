@@ -23,6 +23,16 @@ class Action(StrEnum):
     """A worker that stops hands over what it holds."""
     WAKE = "wake"
     """The moment that a scheduled job waited for has come."""
+    CHECKPOINT = "checkpoint"
+    """A function told how far it is, and stopped there because its job shall pause."""
+    FAN_OUT = "fan_out"
+    """A `map` step has its children."""
+    JOIN = "join"
+    """The last of them has ended."""
+    TIME_OUT = "time_out"
+    """The deadline has passed."""
+    EXPIRE = "expire"
+    """Nobody decided on a breakpoint in time."""
     PAUSE = "pause"
     RESUME = "resume"
     CANCEL = "cancel"
@@ -30,15 +40,22 @@ class Action(StrEnum):
     APPROVE = "approve"
     REJECT = "reject"
     SKIP = "skip"
+    EDIT = "edit"
 
 
 FINAL = frozenset({S.SUCCEEDED, S.FAILED, S.CANCELLED})
 HELD = frozenset({S.RUNNING, S.PAUSING})
-"""A worker holds the job: it has a message that is not acknowledged, and a lease."""
+"""A worker holds the job: it has a lease."""
+ON_THE_CLOCK = frozenset({S.QUEUED, S.SCHEDULED, S.RUNNING, S.PAUSING})
+"""The deadline comes nearer; in the other states it stands still."""
 
-# Where a job goes when its next step stands before it and no worker is at hand: to the queue, to sleep (`wait`),
-# to a human (`breakpoint`).
+# Where a job goes when its next step stands before it and no worker is at hand: to the queue, to sleep (`wait`, or the
+# children of a `map`), to a human (`breakpoint`).
 _ONWARD = frozenset({S.QUEUED, S.SCHEDULED, S.WAITING_APPROVAL})
+_DECIDED: Mapping[S | None, frozenset[S]] = {
+    S.WAITING_APPROVAL: _ONWARD | {S.SUCCEEDED},
+    S.PAUSED: frozenset({S.PAUSED, S.SUCCEEDED}),
+}
 
 TABLE: Mapping[Action, Mapping[S | None, frozenset[S]]] = {
     Action.START: {None: _ONWARD},
@@ -52,16 +69,22 @@ TABLE: Mapping[Action, Mapping[S | None, frozenset[S]]] = {
         S.PAUSING: frozenset({S.PAUSED, S.FAILED}),
     },
     Action.LOSE: {
-        S.QUEUED: frozenset({S.QUEUED}),
         S.RUNNING: frozenset({S.QUEUED, S.WAITING_APPROVAL, S.FAILED}),
         S.PAUSING: frozenset({S.PAUSED, S.FAILED}),
     },
     Action.RELEASE: {
-        S.QUEUED: frozenset({S.QUEUED}),
         S.RUNNING: frozenset({S.QUEUED, S.WAITING_APPROVAL}),
         S.PAUSING: frozenset({S.PAUSED}),
     },
+    Action.CHECKPOINT: {S.PAUSING: frozenset({S.PAUSED})},
+    Action.FAN_OUT: {S.RUNNING: frozenset({S.SCHEDULED}), S.PAUSING: frozenset({S.PAUSED})},
+    Action.JOIN: {
+        S.SCHEDULED: _ONWARD | {S.SUCCEEDED, S.FAILED},
+        S.PAUSED: frozenset({S.PAUSED, S.SUCCEEDED, S.FAILED}),
+    },
     Action.WAKE: {S.SCHEDULED: _ONWARD | {S.SUCCEEDED}},
+    Action.TIME_OUT: {status: frozenset({S.FAILED}) for status in S if status in ON_THE_CLOCK},
+    Action.EXPIRE: {S.WAITING_APPROVAL: _ONWARD | {S.SUCCEEDED, S.FAILED}},
     Action.PAUSE: {
         S.QUEUED: frozenset({S.PAUSED}),
         S.SCHEDULED: frozenset({S.PAUSED}),
@@ -70,10 +93,16 @@ TABLE: Mapping[Action, Mapping[S | None, frozenset[S]]] = {
     },
     Action.RESUME: {S.PAUSED: _ONWARD, S.PAUSING: frozenset({S.RUNNING})},
     Action.CANCEL: {status: frozenset({S.CANCELLED}) for status in S if status not in FINAL},
-    Action.RETRY: {S.FAILED: _ONWARD, S.WAITING_APPROVAL: frozenset({S.QUEUED})},
-    Action.APPROVE: {S.WAITING_APPROVAL: _ONWARD | {S.SUCCEEDED}, S.PAUSED: frozenset({S.PAUSED, S.SUCCEEDED})},
-    Action.SKIP: {S.WAITING_APPROVAL: _ONWARD | {S.SUCCEEDED}, S.PAUSED: frozenset({S.PAUSED, S.SUCCEEDED})},
+    Action.RETRY: {
+        S.FAILED: _ONWARD,
+        S.CANCELLED: _ONWARD,
+        S.SUCCEEDED: _ONWARD,
+        S.WAITING_APPROVAL: frozenset({S.QUEUED}),
+    },
+    Action.APPROVE: _DECIDED,
+    Action.SKIP: _DECIDED,
     Action.REJECT: {S.WAITING_APPROVAL: frozenset({S.FAILED}), S.PAUSED: frozenset({S.FAILED})},
+    Action.EDIT: {S.PAUSED: frozenset({S.PAUSED}), S.WAITING_APPROVAL: frozenset({S.WAITING_APPROVAL})},
 }
 
 STEERING = (Action.PAUSE, Action.RESUME, Action.CANCEL, Action.RETRY)
@@ -88,7 +117,7 @@ def legal(action: Action, status: S) -> bool:
 
 def choices(status: S) -> list[Action]:
     """What a caller can do with a job in this state, for the text of a refusal."""
-    return [action for action in (*STEERING, *DECISIONS) if legal(action, status)]
+    return [action for action in (*STEERING, *DECISIONS, Action.EDIT) if legal(action, status)]
 
 
 def as_markdown() -> str:

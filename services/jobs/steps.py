@@ -1,7 +1,7 @@
 """How one step is executed: the port that each kind of step has a runner for, and how a runner reports failure."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -9,6 +9,10 @@ from bureau_contracts.registry import AutonomyLevel
 from bureau_contracts.steps import NewStep, StepKind
 from kit.identity import Owner
 from services.jobs.references import fill, fill_url
+from services.jobs.store import Checkpoint
+
+LONGEST_NOTE = 500
+"""Characters of what a step says at a checkpoint."""
 
 
 class StepFailed(Exception):
@@ -29,7 +33,7 @@ class OutcomeUnknown(StepFailed):
 
 @dataclass(frozen=True)
 class StepContext:
-    """What a runner is told beside the step itself."""
+    """What a runner is told beside the step itself, and how it tells how far it is."""
 
     job_id: str
     title: str
@@ -40,11 +44,32 @@ class StepContext:
     run: int
     """Of the job: 1, and one more each time that somebody retried it after it had failed."""
     autonomy_level: AutonomyLevel = AutonomyLevel.L2
+    redo: int = 0
+    """How often somebody went back to before this step after it had been done."""
+    state: Any = None
+    """What the step kept at its last checkpoint, when it begins again; None the first time."""
+    tell: Callable[[Checkpoint], Awaitable[None]] | None = None
 
     @property
     def idempotency_key(self) -> str:
-        """The same for every attempt at this step; pass it to whatever has an effect."""
-        return f"{self.job_id}:{self.index}"
+        """The same for every attempt at this step; pass it to whatever has an effect. Another one when the step is done
+        anew on purpose."""
+        return f"{self.job_id}:{self.index}" + (f":{self.redo}" if self.redo else "")
+
+    async def checkpoint(self, state: Any = None, *, progress: float | None = None, note: str = "") -> None:
+        """To be called between two parts of the work: keeps `state` (JSON; None keeps nothing new) for when the step
+        begins again, reports progress (0 … 1), and does not return when the job shall pause or is no longer this
+        worker's."""
+        if self.tell is None:
+            return
+        if progress is not None and not 0 <= progress <= 1:
+            raise ValueError(f"progress is between 0 and 1, not {progress}")
+        text = None if state is None else json.dumps(state, ensure_ascii=False, allow_nan=False)
+        await self.tell(Checkpoint(text, progress, note[:LONGEST_NOTE]))
+
+
+class Yielded(BaseException):
+    """The step stopped at a checkpoint because its job is paused. No step shall catch it by chance."""
 
 
 class StepRunner(Protocol):
@@ -65,5 +90,6 @@ def with_references(step: NewStep, scope: Mapping[str, Any]) -> NewStep:
     if request is not None:
         url, body = fill_url(request.url, scope), fill(request.body, scope)
         request = request.model_copy(update={"url": url, "body": body})
-    filled = {"message": message, "arguments": fill(step.arguments, scope), "request": request}
+    over = step.map and step.map.model_copy(update={"items": fill(step.map.items, scope)})
+    filled = {"message": message, "arguments": fill(step.arguments, scope), "request": request, "map": over}
     return step.model_copy(update=filled)

@@ -3,14 +3,15 @@
 import json
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Protocol
 
 from bureau_contracts.events import Event
-from bureau_contracts.jobs import JobStatus, StartJob
-from bureau_contracts.steps import StepStatus
+from bureau_contracts.jobs import DEFAULT_QUEUE, JobStatus, Load, StartJob
+from bureau_contracts.steps import NewStep, StepStatus
 from kit.identity import Owner, Reach
+from services.jobs.limits import Limits
 from services.jobs.records import JobRecord, StepRecord, Summary, WorkerRecord
 from services.jobs.states import Action
 
@@ -27,6 +28,11 @@ class Bounds:
     """How long an ended job is kept, with its events and its idempotency key."""
     events_kept: int = 1000
     """Of each job, the newest."""
+    max_result_bytes: int = 256 * 1024
+    """Of what the children of a `map` step have brought about, together."""
+    queues: tuple[str, ...] = (DEFAULT_QUEUE,)
+    """All that there are."""
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,8 @@ class NewJob:
     """Of the request: the same key with another one is refused."""
     schedule_id: str | None = None
     """Of the schedule that starts it."""
+    item: int | None = None
+    """Of a `map` step's list; then the store names the job."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,38 @@ class Page:
     jobs: list[Summary]
     next_after: str | None
     """The job to go on after; None at the end. A page may be short, or empty, and still not be the last."""
+
+
+class JobList(StrEnum):
+    """Which jobs a page is of."""
+
+    ALL = "index"
+    """But for children."""
+    DEAD = "dead"
+    """Those that failed, unless a human rejected them."""
+    INBOX = "inbox"
+    """Those that wait for the caller, whom a breakpoint names as approver."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A human's decision on a step."""
+
+    action: Action
+    by: str
+    comment: str = ""
+    result: Any = None
+    administers: bool = False
+    """Whoever decides may do so whomever a breakpoint names."""
+
+
+@dataclass(frozen=True)
+class QueueLoad:
+    """Of one queue: what the tenant has in it, and what everybody has."""
+
+    queue: str
+    own: Load
+    everybody: Load
 
 
 @dataclass(frozen=True)
@@ -78,44 +118,61 @@ class JobStore(Protocol):
     outside of `reach` does not exist: JobNotFound. Any call raises StoreAway while the store does not answer.
     """
 
-    async def start(self, job: NewJob) -> Started:
-        """The same key and fingerprint give the job that was started first; the same key with another fingerprint
-        raises IdempotencyKeyReused. Keys are the owner's own."""
+    async def start(self, jobs: Sequence[NewJob]) -> list[Started]:
+        """All or none. The same key and fingerprint give the job that was started first; the same key with another
+        fingerprint raises IdempotencyKeyReused. Keys are the owner's own. Raises QueueFull, and ParentNotFound when the
+        parent is not the same owner's or has ended."""
 
     async def get(self, reach: Reach, job_id: str) -> JobRecord:
-        """Raises JobNotFound."""
+        """Also for whoever a breakpoint of it names as approver. Raises JobNotFound."""
 
     async def page(
-        self, reach: Reach, *, status: JobStatus | None, kind: str | None, limit: int, after: str | None
+        self, reach: Reach, which: JobList, *, status: JobStatus | None, kind: str | None, limit: int, after: str | None
     ) -> Page:
-        """Newest first."""
+        """Newest first. `INBOX` is the one of `reach.user`, which must be set."""
 
-    async def steer(self, reach: Reach, job_id: str, action: Action, by: str) -> JobStatus:
-        """One of `states.STEERING`; the new status. Raises JobNotFound or IllegalTransition."""
+    async def children(
+        self, reach: Reach, parent_id: str, *, status: JobStatus | None, kind: str | None, limit: int, after: str | None
+    ) -> Page:
+        """Those of one job, newest first. Raises JobNotFound when it is not within reach."""
 
-    async def decide(self, reach: Reach, job_id: str, step: int, action: Action, by: str, comment: str) -> JobStatus:
-        """One of `states.DECISIONS`. Raises JobNotFound, StepNotFound, IllegalTransition, or StepNotWaiting when it is
-        not the step that waits. Of a paused job also a step that has not begun may be skipped."""
+    async def steer(
+        self, reach: Reach, job_id: str, action: Action, by: str, *, from_step: int | None = None
+    ) -> JobStatus:
+        """One of `states.STEERING`, of its children too; the new status. Raises JobNotFound or IllegalTransition; a
+        retry also StepNotFound when the job has not come so far as `from_step`, and ChildOfMap."""
+
+    async def decide(self, reach: Reach, job_id: str, step: int, verdict: Verdict) -> JobStatus:
+        """One of `states.DECISIONS`. Raises JobNotFound, StepNotFound, IllegalTransition, NotAnApprover, or
+        StepNotWaiting when it is not the step that waits. Of a paused job any step that has not begun may be skipped,
+        and the one that it stands at."""
+
+    async def edit(self, reach: Reach, seen: JobRecord, step: int, definition: NewStep, by: str, comment: str) -> bool:
+        """Another definition for a step that has not begun; the old one is kept. False, and nothing done, when a step
+        was edited since the job was `seen`. Raises JobNotFound, StepNotFound, IllegalTransition or StepNotWaiting."""
 
     async def events(self, reach: Reach, job_id: str, *, after: int, limit: int) -> EventBatch:
         """What happened after event number `after`, oldest first."""
 
-    def watch(self, job_id: str) -> AbstractAsyncContextManager[News]:
-        """Nothing that happens within the block escapes `News.wait`: open it first, then read, then wait."""
+    def watch(self, *job_ids: str) -> AbstractAsyncContextManager[News]:
+        """News of all of them together. Nothing that happens within the block escapes `News.wait`: open it first, then
+        read, then wait."""
 
     async def workers(self) -> list[WorkerRecord]:
         """Those that were heard of within the last few leases."""
+
+    async def queues(self, tenant: str) -> list[QueueLoad]:
+        """Of every queue that there is."""
 
     async def ping(self) -> str:
         """ "" when the store answers and keeps what it is given; raises kit.health.Degraded with what to set if not."""
 
 
 @dataclass(frozen=True)
-class Message:
-    """A job's turn, as a worker got it from the queue. `epoch` is its fence: every new turn has a higher one, and
-    what comes in under an older one is refused."""
+class Claim:
+    """A worker's right to a job. `epoch` is its fence: every new claim has a higher one, and what comes in under an
+    older one is refused."""
 
-    message_id: str
     tenant: str
     job_id: str
     epoch: int
@@ -125,7 +182,7 @@ class Message:
 class Run:
     """A job that a worker holds, with the step that it is to run now."""
 
-    message: Message
+    claim: Claim
     record: JobRecord
 
     @property
@@ -146,7 +203,17 @@ class Run:
         steps = list(self.record.steps)
         steps[self.index] = replace(steps[self.index], status=StepStatus.PASSED, result=json.loads(result))
         steps[next_index] = replace(steps[next_index], attempts=next_attempts)
-        return Run(self.message, replace(self.record, steps=steps, cursor=next_index))
+        return Run(self.claim, replace(self.record, steps=steps, cursor=next_index))
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a step says while it runs. None leaves what was said before."""
+
+    state: str | None = None
+    """JSON; given back when the step begins again."""
+    progress: float | None = None
+    note: str = ""
 
 
 class FailureKind(StrEnum):
@@ -171,35 +238,38 @@ class LeaseLost(Exception):
 class WorkQueue(Protocol):
     """Jobs, as a worker gets and moves them.
 
-    Promises: a message goes to one worker; a step's result is recorded at most once, and only by the worker whose
-    epoch is the job's; recording, acknowledging and queueing the next turn are one atomic step. Calls may be repeated
-    after StoreAway: what was done already is not done twice.
+    Promises: a job has one worker; a step's result is recorded at most once, and only by the worker whose epoch is the
+    job's; recording it and queueing what comes next are one atomic step. No limit is exceeded, tenants take turns, and
+    nobody waits for ever. Calls may be repeated after StoreAway: what was done already is not done twice.
     """
 
-    async def open(self) -> None:
-        """Makes what the queue needs, when it is not there yet."""
+    async def fetch(self, worker_id: str, number: int, count: int, wait_seconds: float) -> list[Run]:
+        """Up to `count` jobs of this worker's queues, each with its next step begun; waits for the first one. The same
+        `number` gives the same jobs again; it grows by one with every call that was answered."""
 
-    async def fetch(self, count: int, wait_seconds: float) -> list[Message]:
-        """Up to `count` messages; waits for the first one."""
-
-    async def take(self, message: Message, worker_id: str) -> Run | None:
-        """Begins the job's next step. None when the message is out of date (the job was paused, cancelled …)."""
-
-    async def commit(self, run: Run, result: str, *, keep: bool) -> Run | None:
+    async def commit(self, run: Run, result: str, *, keep: bool, cost: float = 0) -> Run | None:
         """The step passed with this JSON. Begins the next step and returns it, or None when this worker is done with
         the job; without `keep` the rest goes to the queue. Raises LeaseLost."""
 
     async def fail(self, run: Run, failure: Failure) -> None:
         """Raises LeaseLost."""
 
-    async def release(self, message: Message) -> None:
-        """Hands the job over: back to the queue, or to a human when its step may not be repeated."""
+    async def checkpoint(self, run: Run, said: Checkpoint) -> bool:
+        """Keeps what the step says. False when its job shall pause: it is paused now, and the step will begin again.
+        Raises LeaseLost."""
+
+    async def fan_out(self, run: Run, children: Sequence[NewJob], *, parallel: int, partial: bool) -> None:
+        """The `map` step's children; this worker is done with the job. Those that have succeeded are kept, those that
+        have not are run again. Raises LeaseLost, also when the same call was made before."""
+
+    async def release(self, claim: Claim, *, begun: bool) -> None:
+        """Hands the job over: back to the queue, or to a human when its step has begun and may not be repeated."""
 
     async def wake(self) -> int:
-        """Moves on the jobs whose moment has come. How many."""
+        """Moves on the jobs whose moment has come, and fails those whose deadline has passed. How many."""
 
     async def sweep(self) -> int:
-        """Takes jobs from workers that were not heard of for a lease. How many messages were looked at."""
+        """Takes jobs from workers that were not heard of for a lease. How many."""
 
     async def expire(self) -> int:
         """Deletes ended jobs whose time is over, with all that belongs to them. How many."""
@@ -212,7 +282,7 @@ class Pulse(Protocol):
     """A worker's sign of life. Not async, because it is called from a thread of its own, over a connection of its own:
     a step that blocks the event loop must not cost the worker its jobs."""
 
-    def beat(self, worker: WorkerRecord, held: Sequence[Message]) -> list[Message]:
+    def beat(self, worker: WorkerRecord, held: Sequence[Claim]) -> list[Claim]:
         """Renews the leases. Returns those of `held` that are lost: cancelled, or given to somebody else."""
 
     def close(self) -> None:

@@ -1,21 +1,34 @@
 """The JobStore on Redis or Valkey: every call is one script, so one round trip and one atomic step."""
 
+import json
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from redis.asyncio import Redis
 
 from bureau_contracts.jobs import JobStatus
+from bureau_contracts.steps import NewStep
 from kit.health import Degraded
 from kit.identity import Reach
 from services.jobs import redis_records as written
-from services.jobs.errors import IdempotencyKeyReused, IllegalTransition, JobNotFound, StepNotFound, StepNotWaiting
+from services.jobs.errors import (
+    ChildOfMap,
+    IdempotencyKeyReused,
+    IllegalTransition,
+    JobNotFound,
+    NotAnApprover,
+    ParentNotFound,
+    QueueFull,
+    StepNotFound,
+    StepNotWaiting,
+)
 from services.jobs.news_redis import RedisNews
 from services.jobs.records import JobRecord, WorkerRecord
 from services.jobs.redis_away import store_away
 from services.jobs.scripts import PREFIX, Scripts
 from services.jobs.states import FINAL, Action
-from services.jobs.store import Bounds, EventBatch, NewJob, News, Page, Started
+from services.jobs.store import Bounds, EventBatch, JobList, NewJob, News, Page, QueueLoad, Started, Verdict
 
 LOOKS_PER_PAGE = 1000
 """How many jobs a filtered page looks at before it answers with what it found, and where to go on."""
@@ -24,16 +37,24 @@ LOOKS_PER_PAGE = 1000
 class RedisJobStore:
     def __init__(self, redis: "Redis", news: RedisNews, bounds: Bounds) -> None:
         scripts = Scripts(bounds)
-        names = ("start", "read", "page", "steer", "decide", "events", "workers")
+        names = ("start", "read", "page", "steer", "decide", "edit", "events", "workers", "queues")
         # redis-py loads a script again when the server does not know it any more, as after a restart.
         self._scripts = {name: redis.register_script(scripts[name]) for name in names}
-        self._redis, self._news = redis, news
+        self._redis, self._news, self._queues = redis, news, bounds.queues
 
-    async def start(self, job: NewJob) -> Started:
-        kind, *found = await self._run("start", *written.start_arguments(job))
-        if kind == "reused":
+    async def start(self, jobs: Sequence[NewJob]) -> list[Started]:
+        parts: list[str | int] = []
+        for job in jobs:
+            arguments = written.start_arguments(job)
+            parts += [len(arguments), *arguments]
+        answers = await self._run("start", len(jobs), *parts)
+        if answers and answers[0] == "full":
+            raise QueueFull(*answers[1:])
+        if answers == ["reused"]:
             raise IdempotencyKeyReused
-        return Started(found[0], JobStatus(found[1]), created=kind == "created")
+        if answers == ["no_parent"]:
+            raise ParentNotFound
+        return [Started(job_id, JobStatus(status), created=kind == "created") for kind, job_id, status in answers]
 
     async def get(self, reach: Reach, job_id: str) -> JobRecord:
         answer = await self._run("read", reach.tenant, job_id, reach.user or "")
@@ -42,23 +63,54 @@ class RedisJobStore:
         return written.job_record(reach.tenant, job_id, answer)
 
     async def page(
-        self, reach: Reach, *, status: JobStatus | None, kind: str | None, limit: int, after: str | None
+        self, reach: Reach, which: JobList, *, status: JobStatus | None, kind: str | None, limit: int, after: str | None
     ) -> Page:
-        user, wanted = reach.user or "", (status or "", kind or "")
-        rows, onward = await self._run("page", reach.tenant, user, after or "", limit, *wanted, LOOKS_PER_PAGE)
-        return Page([written.summary(row) for row in rows], onward or None)
+        name = f"{which}:{reach.tenant}" + (f":{reach.user}" if reach.user else "")
+        wanted = status or "", kind or ""
+        return _page(await self._run("page", name, reach.tenant, after or "", limit, *wanted, LOOKS_PER_PAGE))
 
-    async def steer(self, reach: Reach, job_id: str, action: Action, by: str) -> JobStatus:
-        answer = await self._run("steer", reach.tenant, job_id, reach.user or "", action, by)
-        return _new_status(answer, job_id, action)
+    async def children(
+        self, reach: Reach, parent_id: str, *, status: JobStatus | None, kind: str | None, limit: int, after: str | None
+    ) -> Page:
+        name = f"children:{reach.tenant}:{parent_id}"
+        wanted = status or "", kind or "", LOOKS_PER_PAGE, parent_id, reach.user or ""
+        answer = await self._run("page", name, reach.tenant, after or "", limit, *wanted)
+        if not answer:
+            raise JobNotFound(parent_id)
+        return _page(answer)
 
-    async def decide(self, reach: Reach, job_id: str, step: int, action: Action, by: str, comment: str) -> JobStatus:
-        answer = await self._run("decide", reach.tenant, job_id, reach.user or "", action, step, by, comment)
-        if answer[0] == "no_step":
-            raise StepNotFound(job_id, step)
-        if answer[0] == "not_waiting":
-            raise StepNotWaiting(job_id, step)
-        return _new_status(answer, job_id, action)
+    async def steer(
+        self, reach: Reach, job_id: str, action: Action, by: str, *, from_step: int | None = None
+    ) -> JobStatus:
+        step = "" if from_step is None else from_step
+        answer = await self._run("steer", reach.tenant, job_id, reach.user or "", action, by, step)
+        if answer[0] == "child":
+            raise ChildOfMap(job_id, answer[1])
+        return _new_status(answer, job_id, action, from_step)
+
+    async def decide(self, reach: Reach, job_id: str, step: int, verdict: Verdict) -> JobStatus:
+        result = json.dumps(verdict.result, ensure_ascii=False)
+        answer = await self._run(
+            "decide", reach.tenant, job_id, reach.user or "", verdict.action, step, verdict.by, verdict.comment, result,
+            "1" if verdict.administers else "",
+        )  # fmt: skip
+        if answer[0] == "forbidden":
+            raise NotAnApprover(job_id, step)
+        return _new_status(answer, job_id, verdict.action, step)
+
+    async def edit(self, reach: Reach, seen: JobRecord, step: int, definition: NewStep, by: str, comment: str) -> bool:
+        definitions = [each.definition for each in seen.steps]
+        if step >= len(definitions):
+            raise StepNotFound(seen.job_id, step)
+        before, definitions[step] = definitions[step], definition
+        answer = await self._run(
+            "edit", reach.tenant, seen.job_id, reach.user or "", step, seen.edits, definition.model_dump_json(),
+            written.plan(definitions), by, comment, before.model_dump_json(),
+        )  # fmt: skip
+        if answer[0] == "stale":
+            return False
+        _new_status(answer, seen.job_id, Action.EDIT, step)
+        return True
 
     async def events(self, reach: Reach, job_id: str, *, after: int, limit: int) -> EventBatch:
         answer = await self._run("events", reach.tenant, job_id, reach.user or "", after, limit)
@@ -69,11 +121,18 @@ class RedisJobStore:
         seen = events[-1].seq if events else after
         return EventBatch(events, ended=JobStatus(status) in FINAL and seen >= int(last))
 
-    def watch(self, job_id: str) -> AbstractAsyncContextManager[News]:
-        return self._news.watch(job_id)
+    def watch(self, *job_ids: str) -> AbstractAsyncContextManager[News]:
+        return self._news.watch(*job_ids)
 
     async def workers(self) -> list[WorkerRecord]:
         return written.worker_records(await self._run("workers", ""))
+
+    async def queues(self, tenant: str) -> list[QueueLoad]:
+        rows = await self._run("queues", tenant, *self._queues)
+        return [
+            QueueLoad(queue, written.load(*row[:3]), written.load(*row[3:]))
+            for queue, row in zip(self._queues, rows, strict=True)
+        ]
 
     async def ping(self) -> str:
         with store_away():
@@ -92,10 +151,21 @@ class RedisJobStore:
             return await self._scripts[script](keys=[PREFIX], args=arguments)
 
 
-def _new_status(answer: list[str], job_id: str, action: Action) -> JobStatus:
-    if answer[0] == "missing":
-        raise JobNotFound(job_id)
-    status = JobStatus(answer[1])
-    if answer[0] == "illegal":
-        raise IllegalTransition(job_id, action, status)
-    return status
+def _page(answer: Sequence[Any]) -> Page:
+    rows, onward = answer
+    return Page([written.summary(row) for row in rows], onward or None)
+
+
+def _new_status(answer: Sequence[str], job_id: str, action: Action, step: int | None = None) -> JobStatus:
+    match answer[0]:
+        case "missing":
+            raise JobNotFound(job_id)
+        case "no_step":
+            assert step is not None
+            raise StepNotFound(job_id, step)
+        case "not_waiting":
+            assert step is not None
+            raise StepNotWaiting(job_id, step)
+        case "illegal":
+            raise IllegalTransition(job_id, action, JobStatus(answer[1]))
+    return JobStatus(answer[1])

@@ -22,11 +22,12 @@ from kit.redis import connect
 from kit.settings import SettingsError
 from kit.telemetry import Telemetry
 from services.jobs.allowed import Allowed, addresses
-from services.jobs.engine import Engine, Limits
+from services.jobs.engine import Engine, Manner
+from services.jobs.execution import Executor
 from services.jobs.functions import FunctionRunner, FunctionsError, load_functions
 from services.jobs.queue_redis import RedisPulse, RedisWorkQueue
 from services.jobs.schedules_redis import RedisSchedules
-from services.jobs.settings import Settings
+from services.jobs.settings import Settings, names
 from services.jobs.step_agent import AgentRunner
 from services.jobs.step_http import HttpRunner
 from services.jobs.steps import Runners
@@ -68,19 +69,22 @@ async def run(settings: Settings, *, lifeline: bool = False) -> None:
         # Of its own, and with a longer time-out, because it waits on purpose.
         blocking = await opened.enter_async_context(connect(settings.redis_url, timeout_seconds=10, connections=1))
         engine = Engine(
-            queue=RedisWorkQueue(redis, blocking, settings.bounds),
+            queue=RedisWorkQueue(redis, blocking, settings.bounds, settings.served),
             pulse=RedisPulse(settings.redis_url, settings.bounds),
-            runners=await _runners(settings, opened),
-            telemetry=telemetry,
-            tender=Tender(RedisSchedules(redis, settings.bounds)),
-            worker_id=f"worker-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}",
-            limits=Limits(
-                concurrency=settings.concurrency,
-                lease_seconds=settings.lease_seconds,
-                shutdown_seconds=settings.shutdown_seconds,
+            executor=Executor(
+                await _runners(settings, opened),
                 max_result_bytes=settings.max_result_bytes,
                 retry_first_seconds=settings.retry_first_seconds,
                 retry_longest_seconds=settings.retry_longest_seconds,
+            ),
+            telemetry=telemetry,
+            tender=Tender(RedisSchedules(redis, settings.bounds)),
+            worker_id=f"worker-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}",
+            manner=Manner(
+                concurrency=settings.concurrency,
+                queues=settings.served,
+                lease_seconds=settings.lease_seconds,
+                shutdown_seconds=settings.shutdown_seconds,
             ),
         )
         await engine.run(stop)
@@ -104,7 +108,7 @@ async def _runners(settings: Settings, opened: AsyncExitStack) -> Runners:
     sessions = SessionsClient(await caller(settings.sessions_url, "sessions"))
     runtime = RuntimeClient(await caller(settings.runtime_url, "runtime"))
     outside = await opened.enter_async_context(outside_http(timeout_seconds=120, connect_seconds=2))
-    modules = [name.strip() for name in settings.function_modules.split(",") if name.strip()]
+    modules = names(settings.function_modules)
     return {
         StepKind.AGENT: AgentRunner(sessions, runtime),
         StepKind.FUNCTION: FunctionRunner(load_functions(modules)),

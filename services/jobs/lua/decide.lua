@@ -1,27 +1,42 @@
--- A human's decision on a step. ARGV: tenant, id, user or '', approve | reject | skip, step, by, comment
--- Returns {'done', status}, {'illegal', status}, {'missing'}, {'no_step'} or {'not_waiting'}.
-local job, action, index = find(ARGV[1], ARGV[2], ARGV[3]), ARGV[4], tonumber(ARGV[5])
-local by, comment = ARGV[6], ARGV[7]
+-- A human's decision on a step. ARGV: tenant, id, user or '', approve | reject | skip, step, by, comment, result,
+--   '1' when the caller administers the tenant
+-- Returns {'done', status}, {'illegal', status}, {'missing'}, {'forbidden'}, {'no_step'} or {'not_waiting'}.
+local job, action, index = see(ARGV[1], ARGV[2], ARGV[3]), ARGV[4], tonumber(ARGV[5])
+local by, comment, administers = ARGV[6], ARGV[7], ARGV[9] == '1'
 if not job then return {'missing'} end
 if index >= #job.plan then return {'no_step'} end
 if not ALLOWED[action][job.status] then return {'illegal', job.status} end
-local breakpoint = index == job.cursor and step(job)[1] == BREAKPOINT
-local state = index == job.cursor and get_step(job, 'status')
-local waits = state == 'unknown_outcome' or (breakpoint and state == 'in_progress')
-if not waits and not (action == 'skip' and job.status == 'paused' and index == job.cursor) then
-  return {'not_waiting'}
+local state = get_step(job, 'status', index)
+local here = index == job.cursor
+local asked = here and step(job)[1] == BREAKPOINT and state == 'in_progress'
+
+local function may_decide()
+  local approvers = asked and step(job)[5] or {}
+  if administers or #approvers == 0 then return administers or ARGV[3] == '' or ARGV[3] == job.owner end
+  for _, approver in ipairs(approvers) do
+    if approver == by then return true end
+  end
+  return false
 end
 
-local data = {by = by, comment = comment}
-set_step(job, {verdict = cjson.encode({decision = action, by = by, comment = comment, at = now})})
-if breakpoint and waits then emit_step(job, 'breakpoint.resumed', action, {by = by, comment = comment}) end
-if action == 'reject' then
-  local reason = 'rejected by ' .. by .. (comment ~= '' and ': ' .. comment or '')
-  set_step(job, {status = 'failed', error = reason, finished_at = now})
-  emit_step(job, 'step.finished', 'failed', {by = by, error = reason})
-  fail_job(job, action, reason, data)
+if not may_decide() then return {'forbidden'} end
+if asked or (here and state == 'unknown_outcome') then
+  decide(job, action, action, by, comment, ARGV[8])
+elseif action == 'skip' and job.status == 'paused' and here then
+  -- Its children are none of its own any more.
+  clear_step(job, 'total')
+  redis.call('DEL', job.pending)
+  each_live(job, function(child)
+    if child.item then cancel_job(child, {by = by, reason = 'its step was skipped'}) end
+  end)
+  decide(job, action, action, by, comment, 'null')
+elseif action == 'skip' and job.status == 'paused' and index > job.cursor and (state or 'pending') == 'pending' then
+  set_step(job, {
+    status = 'skipped', result = 'null', finished_at = now,
+    verdict = cjson.encode({decision = action, by = by, comment = comment, at = now}),
+  }, index)
+  emit_step(job, 'step.finished', 'skipped', {by = by, comment = comment}, index)
 else
-  close(job, action == 'skip' and 'skipped' or 'passed', 'null', {by = by})
-  advance(job, action, data)
+  return {'not_waiting'}
 end
 return {'done', job.status}

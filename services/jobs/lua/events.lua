@@ -1,6 +1,6 @@
 -- What happened after an event. ARGV: tenant, id, user or '', after, limit
 -- Returns {status, traceparent, number of the last event there is, events} or false.
-local job = find(ARGV[1], ARGV[2], ARGV[3])
+local job = see(ARGV[1], ARGV[2], ARGV[3])
 if not job then return false end
 local after, limit = tonumber(ARGV[4]), tonumber(ARGV[5])
 local facts = redis.call('HMGET', job.key, 'seq', 'traceparent')

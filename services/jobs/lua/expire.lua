@@ -1,13 +1,18 @@
 -- Deletes ended jobs whose time is over, with all that belongs to them. ARGV: how many at most
 local due = redis.call('ZRANGE', ENDED, '-inf', now, 'BYSCORE', 'LIMIT', 0, ARGV[1])
 for _, member in ipairs(due) do
-  local job = find_member(member)
+  local job = find(split(member))
   if job then
     local key = redis.call('HGET', job.key, 'idempotency_key')
     if key ~= '' then redis.call('DEL', prefix .. 'idem:' .. job.tenant .. ':' .. job.owner .. ':' .. key) end
-    redis.call('ZREM', prefix .. 'index:' .. job.tenant, job.id)
-    redis.call('ZREM', prefix .. 'index:' .. job.tenant .. ':' .. job.owner, job.id)
-    redis.call('DEL', job.key, job.steps, job.events)
+    if job.parent then
+      redis.call('ZREM', prefix .. 'children:' .. job.tenant .. ':' .. job.parent, job.id)
+    else
+      set_index(job, 'index', false)
+    end
+    set_index(job, 'dead', false)
+    redis.call('ZREM', WEBHOOKS, member)
+    redis.call('DEL', job.key, job.steps, job.events, job.children, job.live, job.pending)
   end
   redis.call('ZREM', ENDED, member)
 end

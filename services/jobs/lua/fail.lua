@@ -12,8 +12,7 @@ elseif kind == 'unsure' then
   doubt(job, reason)
   move(job, 'fail', job.status == 'pausing' and 'paused' or 'waiting_approval', {error = reason})
 else
-  set_step(job, {status = 'failed', error = reason, finished_at = now})
-  emit_step(job, 'step.finished', 'failed', {error = reason})
+  fail_step(job, reason, {})
   fail_job(job, 'fail', reason, {error = reason})
 end
 return {'stop', job.status}

@@ -1,9 +1,10 @@
--- Jobs, newest first (their ids sort by time). Looks at a bounded number and says where to go on.
--- ARGV: tenant, user or '', id to go on after or '', limit, status or '', kind or '', how many to look at
--- Returns {rows, id to go on after or ''}.
-local tenant, user, after, limit = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+-- Jobs of a list, newest first (their ids sort by time). Looks at a bounded number and says where to go on.
+-- ARGV: the list ('index:<tenant>', 'dead:<tenant>:<user>' …), tenant, id to go on after or '', limit, status or '',
+--   kind or '', how many to look at, then the parent and user or '' when they are children
+-- Returns {rows, id to go on after or ''}, or false when there is no such parent.
+local index, tenant, after, limit = prefix .. ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local status, kind, looks = ARGV[5], ARGV[6], tonumber(ARGV[7])
-local index = prefix .. 'index:' .. tenant .. (user ~= '' and ':' .. user or '')
+if ARGV[8] and not find(tenant, ARGV[8], ARGV[9]) then return false end
 local rows, from = {}, after ~= '' and '(' .. after or '+'
 local ids = redis.call('ZRANGE', index, from, '-', 'BYLEX', 'REV', 'LIMIT', 0, looks + 1)
 for number, id in ipairs(ids) do

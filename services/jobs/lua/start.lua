@@ -1,2 +1,30 @@
--- ARGV: what `start_job` takes. Returns what it returns.
-return start_job(ARGV)
+-- Starts jobs, all or none. ARGV: how many, then of each how many arguments, and those that `start_job` takes
+-- Returns {what `start_job` returns, …}, {'full', scope, its name, how many may wait}, {'reused'} or {'no_parent'}.
+local jobs, at = {}, 2
+for _ = 1, tonumber(ARGV[1]) do
+  local count = tonumber(ARGV[at])
+  jobs[#jobs + 1] = {unpack(ARGV, at + 1, at + count)}
+  at = at + 1 + count
+end
+
+local function field(arguments, name)
+  for number = 8, #arguments, 2 do
+    if arguments[number] == name then return arguments[number + 1] end
+  end
+end
+
+for _, each in ipairs(jobs) do
+  local tenant, owner, idempotency = each[1], each[2], each[4]
+  local promise = prefix .. 'idem:' .. tenant .. ':' .. owner .. ':' .. idempotency
+  local known = idempotency ~= '' and redis.call('HGET', promise, 'fingerprint')
+  if known and known ~= each[5] then return {'reused'} end
+  if not known then
+    local deep = too_deep(field(each, 'queue'), field(each, 'kind'), tenant, #jobs)
+    if deep then return {'full', unpack(deep)} end
+    local parent = field(each, 'parent') and find(tenant, field(each, 'parent'), owner)
+    if field(each, 'parent') and (not parent or FINAL[parent.status]) then return {'no_parent'} end
+  end
+end
+local answers = {}
+for number, each in ipairs(jobs) do answers[number] = start_job(each) end
+return answers

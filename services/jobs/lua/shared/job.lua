@@ -1,0 +1,117 @@
+-- A job: its keys, its steps and its events. Comes before every script, behind a few lines that Python writes: ALLOWED
+-- (the table of services/jobs/states.py), FINAL, HELD, ON_THE_CLOCK, LIMITS and some numbers. What callers sent
+-- (definitions, results) is never decoded here, only kept.
+--
+-- KEYS[1] is the partition's prefix, "jobs:{0}:". Every key is made from it, so all have one hash tag and one slot.
+local prefix = KEYS[1]
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local LEASES, TIMERS, DEADLINES = prefix .. 'leases', prefix .. 'timers', prefix .. 'deadlines'
+local ENDED, DUE, WEBHOOKS = prefix .. 'ended', prefix .. 'due', prefix .. 'webhooks'
+
+-- A step in a job's plan is {kind, name, milliseconds, what an expiry decides, approvers}; these are the kinds.
+local ONCE, WAIT, BREAKPOINT, MAP = 'once', 'wait', 'breakpoint', 'map'
+
+-- What a step is given while it runs; all of it is gone when it begins anew. What it is told to do stays.
+local OF_A_RUN = {'status', 'attempts', 'result', 'error', 'verdict', 'started_at', 'finished_at', 'progress', 'note',
+  'state', 'left', 'total', 'ended', 'failed', 'live', 'parallel', 'partial'}
+
+local function split(member)
+  return string.match(member, '^([^:]+):(.+)$')
+end
+
+-- nil when there is no such job, or (with a user that is not '') when it is not this user's.
+local function find(tenant, id, user)
+  local member = tenant .. ':' .. id
+  local key = prefix .. 'job:' .. member
+  local found = redis.call('HMGET', key, 'owner', 'status', 'epoch', 'cursor', 'plan', 'wake_at', 'schedule', 'queue',
+    'kind', 'parent', 'item', 'deadline_at')
+  if not found[1] or (user and user ~= '' and user ~= found[1]) then return nil end
+  return {
+    tenant = tenant, id = id, member = member, key = key, owner = found[1], status = found[2],
+    epoch = tonumber(found[3]), cursor = tonumber(found[4]), plan = cjson.decode(found[5]),
+    wake_at = tonumber(found[6] or nil), schedule = found[7], queue = found[8], kind = found[9],
+    parent = found[10], item = found[11], deadline_at = tonumber(found[12] or nil),
+    steps = prefix .. 'steps:' .. member, events = prefix .. 'events:' .. member,
+    children = prefix .. 'children:' .. member, live = prefix .. 'live:' .. member,
+    pending = prefix .. 'pending:' .. member,
+  }
+end
+
+-- As `find`, and also for whoever a breakpoint of the job names as approver.
+local function see(tenant, id, user)
+  local job = find(tenant, id)
+  if not job or user == '' or user == job.owner then return job end
+  for _, each in ipairs(job.plan) do
+    for _, approver in ipairs(each[5] or {}) do
+      if approver == user then return job end
+    end
+  end
+  return nil
+end
+
+-- Whether a worker's report counts: it holds the job, and nobody got it since.
+local function holds(job, epoch)
+  return job and HELD[job.status] and job.epoch == epoch
+end
+
+local function step(job)
+  return job.plan[job.cursor + 1]
+end
+
+local function get_step(job, field, index)
+  return redis.call('HGET', job.steps, (index or job.cursor) .. ':' .. field)
+end
+
+local function set_step(job, fields, index)
+  for field, value in pairs(fields) do
+    redis.call('HSET', job.steps, (index or job.cursor) .. ':' .. field, value)
+  end
+end
+
+local function count_step(job, field, by)
+  return redis.call('HINCRBY', job.steps, job.cursor .. ':' .. field, by)
+end
+
+local function clear_step(job, ...)
+  for _, field in ipairs({...}) do
+    redis.call('HDEL', job.steps, job.cursor .. ':' .. field)
+  end
+end
+
+local function emit(job, kind, status, data)
+  local seq = redis.call('HINCRBY', job.key, 'seq', 1)
+  local event = cjson.encode({seq = seq, type = kind, status = status, timestamp = now, data = data})
+  redis.call('RPUSH', job.events, event)
+  redis.call('LTRIM', job.events, -EVENTS_KEPT, -1)
+  redis.call('PUBLISH', prefix .. 'live:' .. job.id, seq)
+end
+
+local function emit_step(job, kind, status, data, index)
+  index = index or job.cursor
+  data.index, data.step = index, job.plan[index + 1][2]
+  emit(job, kind, status, data)
+end
+
+local function set_wake(job, at)
+  job.wake_at = at
+  redis.call('HSET', job.key, 'wake_at', at)
+end
+
+local function clear_wake(job)
+  job.wake_at = nil
+  redis.call('HDEL', job.key, 'wake_at')
+end
+
+local function begin(job)
+  local attempts = count_step(job, 'attempts', 1)
+  set_step(job, {status = 'in_progress', started_at = now})
+  emit_step(job, 'step.started', 'in_progress', {attempt = attempts})
+  return attempts
+end
+
+-- As if it had not begun: nothing was done yet.
+local function unbegin(job)
+  count_step(job, 'attempts', -1)
+  set_step(job, {status = 'pending'})
+end

@@ -1,0 +1,177 @@
+-- Which job goes next. In a queue tenants take turns; of one tenant the highest priority goes first, then who came first.
+-- Queues, kinds and tenants may have limits: of jobs that run at once, that begin in a time, that wait.
+--
+-- turns:<queue>                  tenants that have jobs waiting, by how often it was their turn
+-- lines:<queue>:<tenant>         its lines: '' and one for each kind that has a limit of its own
+-- line:<queue>:<tenant>:<kind>   jobs by priority and place
+-- waits:<queue>:<tenant>         the same jobs by the moment since when they wait
+-- counts                         jobs that run and that wait, by queue, kind and tenant
+-- bell:<queue>                   not empty when a worker should look
+local COUNTS, RATES = prefix .. 'counts', prefix .. 'rates'
+-- Priority comes before place: nobody counts to 2^48.
+local PRIORITY = 2 ^ 48
+
+local function limit(scope, name)
+  return LIMITS[scope][name] or LIMITS[scope]['*'] or {}
+end
+
+-- Everything that a job is counted under.
+local function scopes(job)
+  return {
+    {'queue', job.queue}, {'kind', job.kind}, {'tenant', job.tenant}, {'queue of', job.queue .. ':' .. job.tenant},
+  }
+end
+
+local function count(what, job, by)
+  for _, each in ipairs(scopes(job)) do
+    local field = what .. ':' .. each[1] .. ':' .. each[2]
+    if redis.call('HINCRBY', COUNTS, field, by) <= 0 then redis.call('HDEL', COUNTS, field) end
+  end
+end
+
+local function counted(what, scope, name)
+  return tonumber(redis.call('HGET', COUNTS, what .. ':' .. scope .. ':' .. name) or 0)
+end
+
+local function full(scope, name)
+  local most = limit(scope, name).concurrency
+  return most and counted('running', scope, name) >= most
+end
+
+-- The limit of waiting jobs that is reached, as {scope, name, most}, or nil. `more` come, all of this kind.
+local function too_deep(queue, kind, tenant, more)
+  for scope, name in pairs({queue = queue, kind = kind, tenant = tenant}) do
+    local most = limit(scope, name).depth
+    if most and counted('waiting', scope, name) + more > most then return {scope, name, most} end
+  end
+  return nil
+end
+
+-- The generic cell rate algorithm: when the next one may begin, were they evenly spread; early by a burst at most.
+local function too_soon(scope, name)
+  local rate = limit(scope, name)
+  if not rate.rate_count then return false end
+  local at = tonumber(redis.call('HGET', RATES, scope .. ':' .. name) or 0)
+  return at - now > rate.rate_ms - rate.rate_ms / rate.rate_count
+end
+
+local function charge(scope, name)
+  local rate = limit(scope, name)
+  if not rate.rate_count then return end
+  local field = scope .. ':' .. name
+  local at = math.max(now, tonumber(redis.call('HGET', RATES, field) or 0))
+  redis.call('HSET', RATES, field, at + rate.rate_ms / rate.rate_count)
+end
+
+local function ring(queue)
+  local bell = prefix .. 'bell:' .. queue
+  if redis.call('LLEN', bell) == 0 then redis.call('RPUSH', bell, 1) end
+end
+
+local function turns_of(queue)
+  return prefix .. 'turns:' .. queue
+end
+
+local function line_of(job)
+  local rule = limit('kind', job.kind)
+  return (rule.concurrency or rule.rate_count) and job.kind or ''
+end
+
+-- The names of its keys: lines, its line, waits.
+local function places(job, line)
+  local own = job.queue .. ':' .. job.tenant
+  return prefix .. 'lines:' .. own, prefix .. 'line:' .. own .. ':' .. line, prefix .. 'waits:' .. own
+end
+
+local function enqueue(job)
+  local found = redis.call('HMGET', job.key, 'priority', 'place')
+  local place = found[2]
+  if not place then
+    -- Kept: who is interrupted comes back to where it was.
+    place = redis.call('INCR', prefix .. 'places')
+    redis.call('HSET', job.key, 'place', place)
+  end
+  local line = line_of(job)
+  local lines, members, waits = places(job, line)
+  local turns = turns_of(job.queue)
+  redis.call('HSET', job.key, 'line', line)
+  redis.call('SADD', lines, line)
+  redis.call('ZADD', members, string.format('%.0f', (9 - tonumber(found[1])) * PRIORITY + place), job.id)
+  redis.call('ZADD', waits, now, job.id)
+  if not redis.call('ZSCORE', turns, job.tenant) then
+    -- Who was away has not saved up turns.
+    local first = redis.call('ZRANGE', turns, 0, 0, 'WITHSCORES')
+    redis.call('ZADD', turns, first[2] or 0, job.tenant)
+  end
+  count('waiting', job, 1)
+  ring(job.queue)
+end
+
+local function dequeue(job)
+  local line = redis.call('HGET', job.key, 'line')
+  local lines, members, waits = places(job, line)
+  redis.call('HDEL', job.key, 'line')
+  redis.call('ZREM', members, job.id)
+  redis.call('ZREM', waits, job.id)
+  if redis.call('EXISTS', members) == 0 then
+    redis.call('SREM', lines, line)
+    if redis.call('EXISTS', lines) == 0 then redis.call('ZREM', turns_of(job.queue), job.tenant) end
+  end
+  count('waiting', job, -1)
+end
+
+-- A worker has it from now on.
+local function hold(job, worker)
+  job.epoch = redis.call('HINCRBY', job.key, 'epoch', 1)
+  redis.call('HSET', job.key, 'worker', worker)
+  redis.call('ZADD', LEASES, now + LEASE_MS, job.member)
+  count('running', job, 1)
+  if redis.call('HSETNX', job.key, 'started_at', now) == 1 then
+    charge('queue', job.queue)
+    charge('kind', job.kind)
+    charge('tenant', job.tenant)
+  end
+end
+
+local function let_go(job)
+  redis.call('HDEL', job.key, 'worker')
+  redis.call('ZREM', LEASES, job.member)
+  count('running', job, -1)
+  -- It may have stood in the way of jobs in any queue.
+  for _, queue in ipairs(QUEUES) do
+    if redis.call('EXISTS', turns_of(queue)) == 1 then ring(queue) end
+  end
+end
+
+local function may_begin(job)
+  if redis.call('HEXISTS', job.key, 'started_at') == 1 then return true end
+  return not (too_soon('queue', job.queue) or too_soon('kind', job.kind) or too_soon('tenant', job.tenant))
+end
+
+-- The tenant's job that goes next, as far as limits allow.
+local function next_of(queue, tenant)
+  if full('tenant', tenant) then return nil end
+  local own, best, id = queue .. ':' .. tenant, nil, nil
+  for _, line in ipairs(redis.call('SMEMBERS', prefix .. 'lines:' .. own)) do
+    if line == '' or not full('kind', line) then
+      local head = redis.call('ZRANGE', prefix .. 'line:' .. own .. ':' .. line, 0, 0, 'WITHSCORES')
+      local score = tonumber(head[2])
+      if (not best or score < best) and may_begin(find(tenant, head[1])) then best, id = score, head[1] end
+    end
+  end
+  return id and find(tenant, id)
+end
+
+-- The queue's job that goes next; counts as its tenant's turn.
+local function next_in(queue)
+  if full('queue', queue) then return nil end
+  local turns = turns_of(queue)
+  for _, tenant in ipairs(redis.call('ZRANGE', turns, 0, -1)) do
+    local job = next_of(queue, tenant)
+    if job then
+      redis.call('ZINCRBY', turns, 1, tenant)
+      return job
+    end
+  end
+  return nil
+end
