@@ -56,13 +56,14 @@ def load_functions(modules: Iterable[str]) -> dict[str, StepFunction]:
 class FunctionRunner:
     def __init__(self, functions: Mapping[str, StepFunction]) -> None:
         self._functions = functions
+        self._signatures = {name: inspect.signature(function) for name, function in functions.items()}
 
     async def run(self, step: NewStep, context: StepContext) -> Any:
         function = self._functions.get(step.function or "")
         if function is None:
             raise StepFailed(f"no function {step.function!r} is registered with this worker")
         try:
-            inspect.signature(function).bind(context, **step.arguments)
+            self._signatures[step.function or ""].bind(context, **step.arguments)
         except TypeError as error:
             raise StepFailed(f"{step.function}: {error}") from error
         try:

@@ -18,7 +18,8 @@ from services.jobs.store import Claim, NewJob
 def start_arguments(job: NewJob) -> list[str]:
     start = job.start
     fields = {
-        "start": json.dumps(start.model_dump(mode="json"), ensure_ascii=False),
+        # What was said, not what was left open: most of a step's fields are of other kinds.
+        "start": start.model_dump_json(exclude_unset=True),
         "kind": start.kind,
         "title": start.title,
         "queue": start.queue,

@@ -28,12 +28,14 @@ class Scripts:
 
 
 def _header(bounds: Bounds) -> str:
-    allowed = {
-        action: {source or "new": dict.fromkeys(targets, True) for source, targets in sources.items()}
+    allowed = [
+        f" {action}:{source or 'new'}>{target} "
         for action, sources in TABLE.items()
-    }
+        for source, targets in sources.items()
+        for target in sorted(targets)
+    ]
     constants = {
-        "ALLOWED": allowed,
+        "ALLOWED": "".join(allowed),
         "FINAL": dict.fromkeys(FINAL, True),
         "HELD": dict.fromkeys(HELD, True),
         "ON_THE_CLOCK": dict.fromkeys(ON_THE_CLOCK, True),

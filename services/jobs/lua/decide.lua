@@ -5,7 +5,7 @@ local job, action, index = see(ARGV[1], ARGV[2], ARGV[3]), ARGV[4], tonumber(ARG
 local by, comment, administers = ARGV[6], ARGV[7], ARGV[9] == '1'
 if not job then return {'missing'} end
 if index >= #job.plan then return {'no_step'} end
-if not ALLOWED[action][job.status] then return {'illegal', job.status} end
+if not allowed(action, job.status) then return {'illegal', job.status} end
 local state = get_step(job, 'status', index)
 local here = index == job.cursor
 local asked = here and step(job)[1] == BREAKPOINT and state == 'in_progress'

@@ -4,7 +4,7 @@
 local job, index = find(ARGV[1], ARGV[2], ARGV[3]), tonumber(ARGV[4])
 if not job then return {'missing'} end
 if index >= #job.plan then return {'no_step'} end
-if not ALLOWED.edit[job.status] then return {'illegal', job.status} end
+if not allowed('edit', job.status) then return {'illegal', job.status} end
 if index < job.cursor or (get_step(job, 'status', index) or 'pending') ~= 'pending' then return {'not_waiting'} end
 if (redis.call('HGET', job.key, 'edits') or '0') ~= ARGV[5] then return {'stale'} end
 

@@ -3,7 +3,7 @@
 local job, action = find(ARGV[1], ARGV[2], ARGV[3]), ARGV[4]
 local data, from = {by = ARGV[5]}, tonumber(ARGV[6])
 if not job then return {'missing'} end
-if not ALLOWED[action][job.status] then return {'illegal', job.status} end
+if not allowed(action, job.status) then return {'illegal', job.status} end
 
 if action == 'pause' then
   pause_job(job, data)

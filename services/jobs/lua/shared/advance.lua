@@ -111,7 +111,7 @@ local function pause_job(job, data)
   end
   move(job, 'pause', job.status == 'running' and 'pausing' or 'paused', {by = data.by})
   each_live(job, function(child)
-    if ALLOWED.pause[child.status] then pause_job(child, data) end
+    if allowed('pause', child.status) then pause_job(child, data) end
   end)
 end
 
@@ -122,7 +122,7 @@ local function resume_job(job, data)
     advance(job, 'resume', {by = data.by})
   end
   each_live(job, function(child)
-    if ALLOWED.resume[child.status] then resume_job(child, data) end
+    if allowed('resume', child.status) then resume_job(child, data) end
   end)
 end
 

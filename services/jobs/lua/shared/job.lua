@@ -16,6 +16,12 @@ local ONCE, WAIT, BREAKPOINT, MAP = 'once', 'wait', 'breakpoint', 'map'
 local OF_A_RUN = {'status', 'attempts', 'result', 'error', 'verdict', 'started_at', 'finished_at', 'progress', 'note',
   'state', 'left', 'total', 'ended', 'failed', 'live', 'parallel', 'partial'}
 
+-- Whether the table has such a row; `to` may be left out. A text is searched, because a table would be built anew with
+-- every call of a script.
+local function allowed(action, from, to)
+  return string.find(ALLOWED, ' ' .. action .. ':' .. from .. '>' .. (to and to .. ' ' or ''), 1, true)
+end
+
 local function split(member)
   return string.match(member, '^([^:]+):(.+)$')
 end

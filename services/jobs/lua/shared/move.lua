@@ -47,7 +47,7 @@ end
 -- `worker` goes with the action `take`.
 local function move(job, action, to, data, worker)
   local from = job.status
-  if not (ALLOWED[action][from] and ALLOWED[action][from][to]) then
+  if not allowed(action, from, to) then
     error(action .. ' must not lead from ' .. from .. ' to ' .. to)
   end
   if from == 'queued' then
