@@ -104,7 +104,8 @@ class RedisJobStore:
             raise StepNotFound(seen.job_id, step)
         before, definitions[step] = definitions[step], definition
         answer = await self._run(
-            "edit", reach.tenant, seen.job_id, reach.user or "", step, seen.edits, definition.model_dump_json(exclude_unset=True),
+            "edit", reach.tenant, seen.job_id, reach.user or "", step, seen.edits,
+            definition.model_dump_json(exclude_unset=True),
             written.plan(definitions), by, comment, before.model_dump_json(exclude_unset=True),
         )  # fmt: skip
         if answer[0] == "stale":
