@@ -10,6 +10,7 @@ Refusal
 ├── IllegalTransition     409   the job's state forbids it; the text names the state and what is possible
 ├── StepNotWaiting        409   the step is not the one that waits for a decision, or has begun
 ├── ChildOfMap            409   the job is run again by its parent
+├── Crowded               409   the parent has too many children, or parents
 ├── JobChanged            409   somebody else edits the job again and again meanwhile
 ├── IdempotencyKeyReused  409   the key stands for another request
 ├── ScheduleChanged       409   somebody else changed the schedule again and again meanwhile
@@ -82,6 +83,13 @@ class ChildOfMap(Conflict):
 
     def __init__(self, job_id: str, parent_id: str) -> None:
         super().__init__(f"{job_id} is run again when {parent_id} is retried")
+
+
+class Crowded(Conflict):
+    code = "too_many_children"
+
+    def __init__(self) -> None:
+        super().__init__("parent_id: it has as many children as it may, or too many parents above it")
 
 
 class JobChanged(Conflict):

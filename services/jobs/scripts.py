@@ -6,7 +6,7 @@ from typing import Any
 from services.jobs.limits import SCOPES, Limit, Limits
 from services.jobs.schedule_store import MOST_WAITING, RECENT
 from services.jobs.states import FINAL, HELD, ON_THE_CLOCK, TABLE
-from services.jobs.store import Bounds
+from services.jobs.store import MOST_CHILDREN, MOST_GENERATIONS, Bounds
 
 PREFIX = "jobs:{0}:"
 """Of every key of partition 0, the only one there is yet. The braces make a Redis Cluster keep it in one slot."""
@@ -46,6 +46,8 @@ def _header(bounds: Bounds) -> str:
         "MAX_RESULT": bounds.max_result_bytes,
         "RETENTION_MS": round(bounds.retention_seconds * 1000),
         "EVENTS_KEPT": bounds.events_kept,
+        "MOST_CHILDREN": MOST_CHILDREN,
+        "MOST_GENERATIONS": MOST_GENERATIONS,
         "MOST_WAITING": MOST_WAITING,
         "SCHEDULE_RECENT": RECENT,
     }

@@ -6,6 +6,8 @@ from services.jobs.records import JobRecord
 from services.jobs.steps import StepFailed
 from services.jobs.store import NewJob
 
+MOST_CHARACTERS = 8_000_000
+"""Of all children together, as JSON: they are handed over in one piece. Each holds the job's whole input."""
 LONGEST_TITLE = 180
 """Characters of the job's title within a child's."""
 
@@ -18,7 +20,13 @@ def children_of(record: JobRecord, step: NewStep) -> list[NewJob]:
         raise StepFailed(f"a map needs a list; its items are of type {kind}")
     if len(over.items) > MOST_ITEMS:
         raise StepFailed(f"there are {len(over.items)} items; at most {MOST_ITEMS} are mapped")
-    return [_child(record, step, index, item) for index, item in enumerate(over.items)]
+    children, size = list[NewJob](), 0
+    for index, item in enumerate(over.items):
+        children.append(_child(record, step, index, item))
+        size += len(children[-1].start.model_dump_json(exclude_unset=True))
+        if size > MOST_CHARACTERS:
+            raise StepFailed(f"the children's inputs and steps have more than {MOST_CHARACTERS} characters together")
+    return children
 
 
 def _child(record: JobRecord, step: NewStep, index: int, item: object) -> NewJob:

@@ -15,6 +15,11 @@ from services.jobs.limits import Limits
 from services.jobs.records import JobRecord, StepRecord, Summary, WorkerRecord
 from services.jobs.states import Action
 
+MOST_CHILDREN = 1000
+"""Jobs that belong to one job and have not ended."""
+MOST_GENERATIONS = 5
+"""Jobs above a job: its parent, that one's parent …"""
+
 
 @dataclass(frozen=True)
 class Bounds:
@@ -120,8 +125,8 @@ class JobStore(Protocol):
 
     async def start(self, jobs: Sequence[NewJob]) -> list[Started]:
         """All or none. The same key and fingerprint give the job that was started first; the same key with another
-        fingerprint raises IdempotencyKeyReused. Keys are the owner's own. Raises QueueFull, and ParentNotFound when the
-        parent is not the same owner's or has ended."""
+        fingerprint raises IdempotencyKeyReused. Keys are the owner's own. Raises QueueFull, ParentNotFound when the
+        parent is not the same owner's or has ended, and Crowded when it has too many children, or parents."""
 
     async def get(self, reach: Reach, job_id: str) -> JobRecord:
         """Also for whoever a breakpoint of it names as approver. Raises JobNotFound."""

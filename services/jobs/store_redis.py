@@ -14,6 +14,7 @@ from kit.identity import Reach
 from services.jobs import redis_records as written
 from services.jobs.errors import (
     ChildOfMap,
+    Crowded,
     IdempotencyKeyReused,
     IllegalTransition,
     JobNotFound,
@@ -54,6 +55,8 @@ class RedisJobStore:
             raise IdempotencyKeyReused
         if answers == ["no_parent"]:
             raise ParentNotFound
+        if answers == ["crowded"]:
+            raise Crowded
         return [Started(job_id, JobStatus(status), created=kind == "created") for kind, job_id, status in answers]
 
     async def get(self, reach: Reach, job_id: str) -> JobRecord:

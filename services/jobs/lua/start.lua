@@ -1,5 +1,5 @@
 -- Starts jobs, all or none. ARGV: how many, then of each how many arguments, and those that `start_job` takes
--- Returns {what `start_job` returns, …}, {'full', scope, its name, how many may wait}, {'reused'} or {'no_parent'}.
+-- Returns {what `start_job` returns, …}, {'full', scope, its name, how many may wait}, {'reused'}, {'no_parent'} or {'crowded'}.
 local jobs, at = {}, 2
 for _ = 1, tonumber(ARGV[1]) do
   local count = tonumber(ARGV[at])
@@ -13,6 +13,16 @@ local function field(arguments, name)
   end
 end
 
+-- What reaches a job reaches all below it in one step, which must stay a short one.
+local function crowded(parent)
+  if redis.call('SCARD', parent.live) + #jobs > MOST_CHILDREN then return true end
+  for _ = 1, MOST_GENERATIONS do
+    if not parent or not parent.parent then return false end
+    parent = find(parent.tenant, parent.parent)
+  end
+  return true
+end
+
 for _, each in ipairs(jobs) do
   local tenant, owner, idempotency = each[1], each[2], each[4]
   local promise = prefix .. 'idem:' .. tenant .. ':' .. owner .. ':' .. idempotency
@@ -23,6 +33,7 @@ for _, each in ipairs(jobs) do
     if deep then return {'full', unpack(deep)} end
     local parent = field(each, 'parent') and find(tenant, field(each, 'parent'), owner)
     if field(each, 'parent') and (not parent or FINAL[parent.status]) then return {'no_parent'} end
+    if parent and crowded(parent) then return {'crowded'} end
   end
 end
 local answers = {}

@@ -10,6 +10,7 @@
 local COUNTS, RATES = prefix .. 'counts', prefix .. 'rates'
 -- Priority comes before place: nobody counts to 2^48.
 local PRIORITY = 2 ^ 48
+local TENANTS_AT_ONCE = 20
 
 local function limit(scope, name)
   return LIMITS[scope][name] or LIMITS[scope]['*'] or {}
@@ -165,13 +166,17 @@ end
 -- The queue's job that goes next; counts as its tenant's turn.
 local function next_in(queue)
   if full('queue', queue) then return nil end
-  local turns = turns_of(queue)
-  for _, tenant in ipairs(redis.call('ZRANGE', turns, 0, -1)) do
-    local job = next_of(queue, tenant)
-    if job then
-      redis.call('ZINCRBY', turns, 1, tenant)
-      return job
+  local turns, at = turns_of(queue), 0
+  repeat
+    local tenants = redis.call('ZRANGE', turns, at, at + TENANTS_AT_ONCE - 1)
+    for _, tenant in ipairs(tenants) do
+      local job = next_of(queue, tenant)
+      if job then
+        redis.call('ZINCRBY', turns, 1, tenant)
+        return job
+      end
     end
-  end
+    at = at + TENANTS_AT_ONCE
+  until #tenants < TENANTS_AT_ONCE
   return nil
 end
