@@ -6,8 +6,9 @@ from fastapi import Depends, Header, Request, Response
 from fastapi.responses import PlainTextResponse
 
 from bureau_contracts.evaluation import MetricsSnapshot, NewMetric, Recorded, RunbookScore, ScoreRunbook
+from kit.exposition import MEDIA_TYPE, prefers_text
 from kit.web import PrincipalDep, router
-from services.evaluation.exposition import MEDIA_TYPE, exposition, prefers_text
+from services.evaluation.exposition import exposition
 from services.evaluation.service import Evaluation
 
 routes = router("", "evaluation")

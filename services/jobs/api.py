@@ -4,7 +4,8 @@ from collections.abc import AsyncIterable
 from contextlib import aclosing
 from typing import Annotated
 
-from fastapi import Depends, Header, Path, Query, Request
+from fastapi import Depends, Header, Path, Query, Request, Response
+from fastapi.responses import PlainTextResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from bureau_contracts.jobs import (
@@ -24,9 +25,11 @@ from bureau_contracts.jobs import (
     RetryJob,
     StartJob,
     StartJobs,
+    WebhookKey,
     WorkerList,
 )
 from bureau_contracts.shapes import Label, Limit, SubjectId
+from kit.exposition import MEDIA_TYPE, prefers_text
 from kit.identity import Reach
 from kit.web import PrincipalDep, router
 from services.jobs.service import JobService
@@ -121,10 +124,25 @@ async def workers(principal: PrincipalDep, service: ServiceDep) -> WorkerList:
     return WorkerList(workers=await service.workers(principal))
 
 
-@routes.get("/queues")
-async def queues(principal: PrincipalDep, service: ServiceDep) -> QueueList:
-    """How much waits and runs in each queue: of the caller's tenant; with the scope `operator` of all."""
+@routes.get(
+    "/queues",
+    response_model=QueueList,
+    responses={200: {"content": {"text/plain": {}}, "description": "Prometheus' text format when Accept prefers it"}},
+)
+async def queues(
+    principal: PrincipalDep, service: ServiceDep, accept: Annotated[str, Header()] = ""
+) -> QueueList | Response:
+    """How much waits and runs in each queue: of the caller's tenant; with the scope `operator` of all. As Prometheus'
+    text for that scope alone."""
+    if prefers_text(accept):
+        return PlainTextResponse(await service.queue_metrics(principal), media_type=MEDIA_TYPE)
     return QueueList(queues=await service.queues(principal))
+
+
+@routes.get("/webhook-key")
+async def webhook_key(principal: PrincipalDep, service: ServiceDep) -> WebhookKey:
+    """What the tenant's webhooks are signed with, for any library of Standard Webhooks. For its administrators."""
+    return WebhookKey(key=service.webhook_key(principal))
 
 
 async def _reach_all(principal: PrincipalDep, service: ServiceDep, job_id: JobIds) -> Reach:

@@ -7,8 +7,10 @@ from fastapi import FastAPI
 
 from kit.health import Check
 from kit.redis import connect
+from kit.tasks import background, every
 from kit.web import build_app
 from services.jobs import api, api_schedules
+from services.jobs.memory_redis import READ_SECONDS, RedisMemory
 from services.jobs.news_redis import RedisNews
 from services.jobs.schedule_service import ScheduleService
 from services.jobs.schedule_store import ScheduleStore
@@ -23,8 +25,9 @@ def create_app(settings: Settings, store: JobStore | None = None, schedules: Sch
     """`store` and `schedules` let tests hand in the in-memory ones."""
     redis = connect(settings.redis_url)
     news = RedisNews(redis)
-    jobs = store or RedisJobStore(redis, news, settings.bounds)
-    service = JobService(jobs, settings.rules)
+    memory = RedisMemory(redis, settings.max_memory_part)
+    jobs = store or RedisJobStore(redis, news, settings.bounds, memory)
+    service = JobService(jobs, settings.rules, settings.webhook_secret.get_secret_value())
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
@@ -36,6 +39,8 @@ def create_app(settings: Settings, store: JobStore | None = None, schedules: Sch
             if store is None:
                 await opened.enter_async_context(redis)
                 await opened.enter_async_context(news.listening())
+                reading = every(READ_SECONDS, memory.read, name="memory of Redis")
+                await opened.enter_async_context(background(reading))
             yield
 
     return build_app(

@@ -14,6 +14,7 @@ Refusal
 ├── JobChanged            409   somebody else edits the job again and again meanwhile
 ├── IdempotencyKeyReused  409   the key stands for another request
 ├── ScheduleChanged       409   somebody else changed the schedule again and again meanwhile
+├── WebhooksOff           409   there is nothing to sign webhooks with
 ├── TooManySchedules      409   the tenant has as many as it may
 ├── QueueFull             429   as many wait already as may
 ├── StoreFull             503   Redis has little memory left
@@ -125,6 +126,13 @@ class TooManySchedules(Conflict):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"there are {limit} schedules, the most that a tenant may have: delete one")
+
+
+class WebhooksOff(Conflict):
+    code = "webhooks_off"
+
+    def __init__(self) -> None:
+        super().__init__("this Bureau sends no webhooks: JOBS_WEBHOOK_SECRET is not set")
 
 
 class QueueFull(TooMany):

@@ -20,17 +20,19 @@ from bureau_contracts.jobs import (
     StartJob,
     Worker,
 )
-from kit.errors import Invalid
+from kit.errors import Forbidden, Invalid
 from kit.health import Degraded
 from kit.identity import ADMIN, OPERATOR, Principal, Reach
 from kit.ids import new_id
 from kit.paging import decode_cursor, encode_cursor
 from kit.telemetry import current_trace
 from services.jobs.dry_run import dry_run
-from services.jobs.errors import IllegalTransition, JobChanged, StepNotFound
+from services.jobs.errors import IllegalTransition, JobChanged, StepNotFound, WebhooksOff
+from services.jobs.exposition import exposition
 from services.jobs.limits import Limits
 from services.jobs.records import WorkerRecord
 from services.jobs.rules import Rules
+from services.jobs.signatures import as_text, tenant_key
 from services.jobs.states import Action
 from services.jobs.store import JobList, JobStore, NewJob, Page, QueueLoad, Started, Verdict
 
@@ -44,8 +46,8 @@ _JOB_ID = re.compile("job-[0-9a-z-]{1,64}")
 
 
 class JobService:
-    def __init__(self, store: JobStore, rules: Rules | None = None) -> None:
-        self._store, self._rules = store, rules or Rules()
+    def __init__(self, store: JobStore, rules: Rules | None = None, webhook_secret: str = "") -> None:
+        self._store, self._rules, self._webhook_secret = store, rules or Rules(), webhook_secret
 
     async def start(self, principal: Principal, start: StartJob, idempotency_key: str | None) -> JobStarted:
         (started,) = await self._store.start([self._new(principal, start, idempotency_key)])
@@ -171,6 +173,19 @@ class JobService:
         """How much waits and runs. Of all tenants only for whoever runs Bureau (scope `operator`)."""
         everybody = OPERATOR in principal.scopes
         return [_queue(load, self._rules.limits, everybody) for load in await self._store.queues(principal.tenant)]
+
+    async def queue_metrics(self, principal: Principal) -> str:
+        """The same of all tenants, as Prometheus' text. Raises Forbidden."""
+        if OPERATOR not in principal.scopes:
+            raise Forbidden(f"this needs the scope {OPERATOR!r}", code="scope_missing")
+        return exposition(await self._store.queues(principal.tenant), len(await self._store.workers()))
+
+    def webhook_key(self, principal: Principal) -> str:
+        """What the caller's tenant's webhooks are signed with. Raises Forbidden, or WebhooksOff."""
+        principal.require(ADMIN)
+        if not self._webhook_secret:
+            raise WebhooksOff
+        return as_text(tenant_key(self._webhook_secret, principal.tenant))
 
     async def workers(self, principal: Principal) -> list[Worker]:
         reach = principal.reach()

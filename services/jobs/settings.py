@@ -44,6 +44,8 @@ class Settings(ServerSettings):
     """How much may wait, run and begin, by queue, kind and tenant: ``queue:mail concurrency=5 rate=10/60 depth=100;
     kind:import concurrency=2; tenant:* concurrency=20``. Set it alike everywhere."""
 
+    max_memory_part: float = Field(0.85, gt=0, le=1)
+    """Of Redis' `maxmemory`: above it no job is started, so that those under way can end."""
     schedules_per_tenant: int = Field(1000, ge=0, le=1_000_000)
     """Schedules that a tenant may have; 0 allows none."""
 

@@ -24,6 +24,7 @@ from services.jobs.errors import (
     StepNotFound,
     StepNotWaiting,
 )
+from services.jobs.memory_redis import RedisMemory
 from services.jobs.news_redis import RedisNews
 from services.jobs.records import JobRecord, WorkerRecord
 from services.jobs.redis_away import store_away
@@ -36,14 +37,16 @@ LOOKS_PER_PAGE = 1000
 
 
 class RedisJobStore:
-    def __init__(self, redis: "Redis", news: RedisNews, bounds: Bounds) -> None:
+    def __init__(self, redis: "Redis", news: RedisNews, bounds: Bounds, memory: RedisMemory | None = None) -> None:
         scripts = Scripts(bounds)
         names = ("start", "read", "page", "steer", "decide", "edit", "events", "workers", "queues")
         # redis-py loads a script again when the server does not know it any more, as after a restart.
         self._scripts = {name: redis.register_script(scripts[name]) for name in names}
-        self._redis, self._news, self._queues = redis, news, bounds.queues
+        self._redis, self._news, self._queues, self._memory = redis, news, bounds.queues, memory
 
     async def start(self, jobs: Sequence[NewJob]) -> list[Started]:
+        if self._memory is not None:
+            self._memory.check()
         parts: list[str | int] = []
         for job in jobs:
             arguments = written.start_arguments(job)

@@ -14,12 +14,14 @@ from bureau.http import Caller
 from bureau.runtime import RuntimeClient
 from bureau.sessions import SessionsClient
 from bureau_contracts.steps import StepKind
+from kit.clock import SystemClock
 from kit.http_client import outside_http, service_http
 from kit.identity import PrincipalSigner
 from kit.lifeline import watch_lifeline
 from kit.logs import configure_logs
 from kit.redis import connect
 from kit.settings import SettingsError
+from kit.tasks import background
 from kit.telemetry import Telemetry
 from services.jobs.allowed import Allowed, addresses
 from services.jobs.engine import Engine, Manner
@@ -32,6 +34,8 @@ from services.jobs.step_agent import AgentRunner
 from services.jobs.step_http import HttpRunner
 from services.jobs.steps import Runners
 from services.jobs.tender import Tender
+from services.jobs.webhooks import Sender
+from services.jobs.webhooks_redis import RedisWebhooks
 
 ORPHAN_SECONDS = 1.0
 """How long a worker outlives its parent at most."""
@@ -68,11 +72,17 @@ async def run(settings: Settings, *, lifeline: bool = False) -> None:
         redis = await opened.enter_async_context(connect(settings.redis_url, connections=settings.concurrency + 10))
         # Of its own, and with a longer time-out, because it waits on purpose.
         blocking = await opened.enter_async_context(connect(settings.redis_url, timeout_seconds=10, connections=1))
+        outside = await opened.enter_async_context(outside_http(timeout_seconds=120, connect_seconds=2))
+        allowed = Allowed(addresses(settings.http_allowed))
+        secret = settings.webhook_secret.get_secret_value()
+        if secret:
+            sender = Sender(RedisWebhooks(redis, settings.bounds), outside, allowed, secret, SystemClock())
+            await opened.enter_async_context(background(sender.run()))
         engine = Engine(
             queue=RedisWorkQueue(redis, blocking, settings.bounds, settings.served),
             pulse=RedisPulse(settings.redis_url, settings.bounds),
             executor=Executor(
-                await _runners(settings, opened),
+                await _runners(settings, opened, HttpRunner(outside, allowed, settings.max_result_bytes)),
                 max_result_bytes=settings.max_result_bytes,
                 retry_first_seconds=settings.retry_first_seconds,
                 retry_longest_seconds=settings.retry_longest_seconds,
@@ -97,7 +107,7 @@ def _end(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
     os._exit(0)
 
 
-async def _runners(settings: Settings, opened: AsyncExitStack) -> Runners:
+async def _runners(settings: Settings, opened: AsyncExitStack, http: HttpRunner) -> Runners:
     signer = PrincipalSigner(settings.common.identity_private_key.get_secret_value(), issuer="jobs")
 
     async def caller(url: str, audience: str) -> Caller:
@@ -107,12 +117,11 @@ async def _runners(settings: Settings, opened: AsyncExitStack) -> Runners:
 
     sessions = SessionsClient(await caller(settings.sessions_url, "sessions"))
     runtime = RuntimeClient(await caller(settings.runtime_url, "runtime"))
-    outside = await opened.enter_async_context(outside_http(timeout_seconds=120, connect_seconds=2))
     modules = names(settings.function_modules)
     return {
         StepKind.AGENT: AgentRunner(sessions, runtime),
         StepKind.FUNCTION: FunctionRunner(load_functions(modules)),
-        StepKind.HTTP: HttpRunner(outside, Allowed(addresses(settings.http_allowed)), settings.max_result_bytes),
+        StepKind.HTTP: http,
     }
 
 

@@ -1,9 +1,9 @@
-"""Prometheus' text format, and who is given it."""
+"""Metrics as Prometheus' text."""
 
 import pytest
 
 from bureau_contracts.evaluation import Metric
-from services.evaluation.exposition import exposition, prefers_text
+from services.evaluation.exposition import exposition
 
 
 def test_counters_and_observations_are_written_as_prometheus_reads_them() -> None:
@@ -40,27 +40,3 @@ def test_nothing_recorded_is_an_empty_page() -> None:
 def test_a_label_value_cannot_leave_its_quotes(value: str, written: str) -> None:
     metric = Metric(name="m", labels={"label": value}, value=1, count=1)
     assert exposition([metric]) == f'# TYPE m counter\nm{{label="{written}"}} 1.0\n'
-
-
-@pytest.mark.parametrize(
-    ("accept", "text"),
-    [
-        ("", False),
-        ("*/*", False),
-        ("application/json", False),
-        ("text/plain", True),
-        ("text/plain; version=0.0.4", True),
-        ("text/*", True),
-        ("TEXT/PLAIN", True),
-        ("text/plain;q=0", False),
-        ("text/plain;q=0.5, application/json", False),
-        ("text/plain, application/json;q=0.5", True),
-        ("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.4,*/*;q=0.1", True),
-        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", False),
-        ("text/plain;q=nonsense, */*;q=0.1", False),
-        ("text/*;q=0.1, */*;q=0.5", False),
-        (";;;,,,", False),
-    ],
-)
-def test_who_prefers_text_gets_text(accept: str, text: bool) -> None:
-    assert prefers_text(accept) is text
