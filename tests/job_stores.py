@@ -1,5 +1,6 @@
 """Both ports of jobs over the same jobs, on each adapter, and short ways to say what a job is."""
 
+import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from bureau_contracts.events import Event
-from bureau_contracts.jobs import StartJob
+from bureau_contracts.jobs import JobStatus, StartJob
 from bureau_contracts.steps import StepStatus
 from kit.identity import Owner, Reach
 from kit.ids import new_id
@@ -19,13 +20,26 @@ from services.jobs.records import JobRecord, WorkerRecord
 from services.jobs.schedule_store import DueSchedules, ScheduleStore
 from services.jobs.schedules_memory import MemorySchedules
 from services.jobs.schedules_redis import RedisSchedules
-from services.jobs.store import Bounds, JobStore, Message, NewJob, Pulse, Run, Started, WorkQueue
+from services.jobs.states import Action
+from services.jobs.store import (
+    Bounds,
+    JobList,
+    JobStore,
+    NewJob,
+    Page,
+    Pulse,
+    Run,
+    Started,
+    Verdict,
+    WorkQueue,
+)
 from services.jobs.store_memory import MemoryJobs, MemoryJobStore
 from services.jobs.store_redis import RedisJobStore
 from tests.waiting import eventually
 
 ANN = Owner("acme", "ann")
 WORKER = "worker-1"
+_fetches = itertools.count()
 LEASE = 0.2
 
 AGENT = {"name": "ask", "kind": "agent", "message": "hello"}
@@ -46,27 +60,43 @@ class Jobs:
     schedules: "Schedules"
 
     async def start(self, *steps: dict[str, Any], owner: Owner = ANN, key: str | None = None, **fields: Any) -> Started:
-        job = StartJob.model_validate({"title": "t", "steps": list(steps)} | fields)
-        fingerprint = job.model_dump_json()
-        return await self.store.start(
-            NewJob(new_id("job"), owner, owner.user, job, idempotency_key=key, fingerprint=fingerprint)
-        )
+        (started,) = await self.store.start([new_job(*steps, owner=owner, key=key, **fields)])
+        return started
 
     async def record(self, job_id: str, owner: Owner = ANN) -> JobRecord:
         return await self.store.get(mine(owner), job_id)
 
-    async def message(self) -> Message:
-        (message,) = await self.queue.fetch(1, 5)
-        return message
+    async def page(
+        self, reach: Reach | None = None, which: JobList = JobList.ALL, *, status: JobStatus | None = None,
+        kind: str | None = None, limit: int = 100, after: str | None = None,
+    ) -> Page:  # fmt: skip
+        return await self.store.page(reach or mine(), which, status=status, kind=kind, limit=limit, after=after)
+
+    async def fetch(self, count: int = 1, wait_seconds: float = 0, worker: str = WORKER) -> list[Run]:
+        return await self.queue.fetch(worker, next(_fetches), count, wait_seconds)
 
     async def take(self, worker: str = WORKER) -> Run:
         """The next job, begun."""
-        run = await self.queue.take(await self.message(), worker)
-        assert run is not None
+        (run,) = await self.fetch(1, 5, worker)
         return run
+
+    async def finish(self, result: str = "1") -> str:
+        """Takes the next job and passes its step; gives its id."""
+        run = await self.take()
+        await self.queue.commit(run, result, keep=False)
+        return run.record.job_id
+
+    async def steer(self, job_id: str, action: Action, *, from_step: int | None = None) -> JobStatus:
+        return await self.store.steer(mine(), job_id, action, "ann", from_step=from_step)
+
+    async def decide(self, job_id: str, step: int, action: Action, comment: str = "", **said: Any) -> JobStatus:
+        return await self.store.decide(mine(), job_id, step, Verdict(action, "ann", comment, **said))
 
     async def events(self, job_id: str, after: int = 0) -> list[Event]:
         return (await self.store.events(mine(), job_id, after=after, limit=1000)).events
+
+    async def status(self, job_id: str) -> JobStatus:
+        return (await self.record(job_id)).status
 
     async def statuses(self, job_id: str) -> list[StepStatus]:
         return [step.status for step in (await self.record(job_id)).steps]
@@ -88,8 +118,7 @@ class Jobs:
         await eventually(found)
 
     async def nothing_queued(self) -> bool:
-        """Takes what is out of date out of the queue; whether that was all."""
-        return all([await self.queue.take(each, WORKER) is None for each in await self.queue.fetch(10, 0.05)])
+        return await self.fetch() == []
 
 
 class Schedules(ScheduleStore, DueSchedules, Protocol):
@@ -97,6 +126,11 @@ class Schedules(ScheduleStore, DueSchedules, Protocol):
 
 
 Open = Callable[[Bounds], AbstractAsyncContextManager[Jobs]]
+
+
+def new_job(*steps: dict[str, Any], owner: Owner = ANN, key: str | None = None, **fields: Any) -> NewJob:
+    start = StartJob.model_validate({"title": "t", "steps": list(steps)} | fields)
+    return NewJob(new_id("job"), owner, owner.user, start, idempotency_key=key, fingerprint=start.model_dump_json())
 
 
 def mine(owner: Owner = ANN) -> Reach:
@@ -124,5 +158,4 @@ async def open_redis(bounds: Bounds, url: str) -> AsyncIterator[Jobs]:
         pulse = RedisPulse(url, bounds)
         opened.callback(pulse.close)
         queue = RedisWorkQueue(redis, blocking, bounds)
-        await queue.open()
         yield Jobs(RedisJobStore(redis, news, bounds), queue, pulse, RedisSchedules(redis, bounds))

@@ -1,136 +1,47 @@
-"""The state machine of `lua/prelude.lua` once more, in plain Python over plain objects, function by function under the
-same names. The in-memory store is made of it; the contract suite holds the two against each other."""
+"""What a job does next, and what becomes of it when its worker, its time or its caller leaves it:
+`lua/shared/advance.lua` in plain Python."""
 
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from abc import abstractmethod
+from datetime import timedelta
 from typing import Any
 
-from bureau_contracts.events import Event, EventType
+from bureau_contracts.events import EventType
 from bureau_contracts.jobs import JobStatus
 from bureau_contracts.shapes import JsonObject
 from bureau_contracts.steps import StepKind, StepStatus
-from kit.telemetry import parse_traceparent
-from services.jobs.records import JobRecord, StepRecord, repeatable
-from services.jobs.states import FINAL, HELD, TABLE, Action
-from services.jobs.store import Bounds, Message
+from services.jobs.job_memory import State, asked
+from services.jobs.moves_memory import Moves
+from services.jobs.states import FINAL, HELD, Action, legal
 
 
-@dataclass
-class Entry:
-    """A message in the queue; `delivered_at` None while nobody has it."""
+class Machine(Moves):
+    @abstractmethod
+    def rejoin(self, job: State) -> None:
+        """Goes on with the children of the `map` step at the cursor."""
 
-    message: Message
-    delivered_at: datetime | None = None
+    def pass_over(self, job: State) -> None:
+        """Steps that somebody skipped before it was their turn."""
+        steps = job.record.steps
+        while job.record.cursor < len(steps) and job.step.status is StepStatus.SKIPPED:
+            job.record.cursor += 1
 
-
-@dataclass
-class State:
-    """A job with what only the machine needs to know of it."""
-
-    record: JobRecord
-    events: deque[Event]
-    idempotency_key: str | None = None
-    epoch: int = 0
-    seq: int = 0
-    losses: int = 0
-    message_id: str | None = None
-    worker: str | None = None
-    wake_at: datetime | None = None
-    expires_at: datetime | None = None
-    due: bool = False
-    """Waits in the list of those whose moment will come."""
-
-    @property
-    def step(self) -> StepRecord:
-        return self.record.steps[self.record.cursor]
-
-    def holds(self, epoch: int) -> bool:
-        return self.record.status in HELD and self.epoch == epoch
-
-
-@dataclass
-class Machine:
-    bounds: Bounds
-    now: Callable[[], datetime]
-    announce: Callable[[str], None]
-    """Told that a job has a new event."""
-    arrived: Callable[[], None]
-    """Told that the queue has a new message."""
-    queue: dict[str, Entry] = field(default_factory=dict)
-    """By message id, in order."""
-    numbers: int = 0
-
-    def emit(self, job: State, kind: EventType, status: str, **data: Any) -> None:
-        job.seq += 1
-        trace = parse_traceparent(job.record.traceparent)
-        job.events.append(
-            Event(
-                seq=job.seq, type=kind, status=status, timestamp=self.now(), subject=job.record.job_id, data=data,
-                trace_id=trace.trace_id if trace else None,
-            )
-        )  # fmt: skip
-        self.announce(job.record.job_id)
-
-    def emit_step(self, job: State, kind: EventType, status: str, **data: Any) -> None:
-        self.emit(job, kind, status, index=job.record.cursor, step=job.step.definition.name, **data)
-
-    def acknowledge(self, message_id: str | None) -> None:
-        self.queue.pop(message_id or "", None)
-
-    def move(self, job: State, action: Action, to: JobStatus, data: JsonObject) -> None:
-        """The one place where a job's status changes."""
-        before = job.record.status
-        assert to in TABLE[action][before], f"{action} must not lead from {before} to {to}"
-        if before in HELD and to not in HELD:
-            self.acknowledge(job.message_id)
-            job.message_id = job.worker = None
-        elif before is JobStatus.QUEUED and to is not JobStatus.RUNNING:
-            job.epoch += 1
-        job.due = to is JobStatus.SCHEDULED
-        job.record.status, job.record.last_update, job.expires_at = to, self.now(), None
-        if to is JobStatus.QUEUED:
-            self.enqueue(job)
-        elif to in FINAL:
-            job.expires_at = self.now() + timedelta(seconds=self.bounds.retention_seconds)
-        if before is not to:
-            self.emit(job, EventType.JOB_TRANSITION, to, **data, **{"from": before, "action": action})
-
-    def enqueue(self, job: State) -> None:
-        job.epoch += 1
-        self.numbers += 1
-        name = f"{self.numbers:012d}-0"
-        owner = job.record.owner
-        self.queue[name] = Entry(Message(name, owner.tenant, job.record.job_id, job.epoch))
-        self.arrived()
-
-    def begin(self, job: State) -> None:
-        job.step.attempts += 1
-        job.step.status, job.step.started_at = StepStatus.IN_PROGRESS, self.now()
-        self.emit_step(job, EventType.STEP_STARTED, StepStatus.IN_PROGRESS, attempt=job.step.attempts)
-
-    def close(self, job: State, status: StepStatus, result: Any, **data: Any) -> None:
-        step = job.step
-        step.result, step.status, step.finished_at, step.error = result, status, self.now(), None
-        self.emit_step(job, EventType.STEP_FINISHED, status, **data)
-        job.record.cursor += 1
-        job.losses, job.wake_at = 0, None
-
-    def fail_step(self, job: State, error: str, **data: Any) -> None:
-        job.step.status, job.step.error, job.step.finished_at = StepStatus.FAILED, error, self.now()
-        self.emit_step(job, EventType.STEP_FINISHED, StepStatus.FAILED, error=error, **data)
-
-    def fail_job(self, job: State, action: Action, error: str, data: JsonObject) -> None:
-        job.record.error = error
-        self.move(job, action, JobStatus.FAILED, data)
-
-    def doubt(self, job: State, error: str) -> None:
-        job.step.status, job.step.error, job.step.finished_at = StepStatus.UNKNOWN_OUTCOME, error, self.now()
-        self.emit_step(job, EventType.STEP_FINISHED, StepStatus.UNKNOWN_OUTCOME, error=error)
+    def wait_for_human(self, job: State, action: Action, data: JsonObject) -> None:
+        reached = asked(job)
+        expires = job.step.definition.approval.expires_seconds
+        if not reached:
+            self.begin(job)
+            if expires:
+                job.wake_at = self.now() + timedelta(seconds=expires)
+        elif job.left is not None:
+            job.wake_at, job.left = self.now() + job.left, None
+        self.move(job, action, JobStatus.WAITING_APPROVAL, data)
+        if not reached:
+            self.emit_step(job, EventType.BREAKPOINT_HIT, JobStatus.WAITING_APPROVAL)
 
     def advance(self, job: State, action: Action, data: JsonObject, *, keep: bool = False) -> bool:
-        """What the job does next. True when the worker that holds it shall run the step at the cursor."""
+        """What the job does now that its cursor stands where it stands. True when the worker that holds it (`keep`)
+        shall run the step at the cursor."""
+        self.pass_over(job)
         status = job.record.status
         if job.record.cursor == len(job.record.steps):
             self.move(job, action, JobStatus.SUCCEEDED, data)
@@ -143,30 +54,23 @@ class Machine:
         elif job.wake_at is not None:
             self.move(job, action, JobStatus.SCHEDULED, data)
         elif kind is StepKind.BREAKPOINT:
-            reached = job.step.status is StepStatus.IN_PROGRESS
-            if not reached:
-                self.begin(job)
-            self.move(job, action, JobStatus.WAITING_APPROVAL, data)
-            if not reached:
-                self.emit_step(job, EventType.BREAKPOINT_HIT, JobStatus.WAITING_APPROVAL)
+            self.wait_for_human(job, action, data)
         elif kind is StepKind.WAIT:
             self.begin(job)
             job.wake_at = self.now() + timedelta(seconds=job.step.definition.seconds or 0)
             self.move(job, action, JobStatus.SCHEDULED, data)
-        elif keep:
-            self.move(job, action, JobStatus.RUNNING, data)
-            return True
+        elif kind is StepKind.MAP and job.step.status is StepStatus.IN_PROGRESS:
+            self.move(job, action, JobStatus.SCHEDULED, data)
+            self.rejoin(job)
         else:
-            self.move(job, action, JobStatus.QUEUED, data)
+            self.move(job, action, JobStatus.RUNNING if keep else JobStatus.QUEUED, data)
+            return keep
         return False
 
     def give_up(self, job: State, action: Action, reason: str) -> None:
+        """The worker is gone (LOSE) or goes (RELEASE) in the middle of a step."""
         data: JsonObject = {"reason": reason}
-        if job.record.status is JobStatus.QUEUED:
-            self.move(job, action, JobStatus.QUEUED, data)
-            return
-        once = not repeatable(job.step.definition)
-        losses = 0
+        once, losses = job.once, 0
         if action is Action.LOSE:
             job.losses += 1
             losses = job.losses
@@ -179,7 +83,79 @@ class Machine:
             self.fail_job(job, action, f"{reason}, {losses} times in the same step", data)
         elif job.record.status is JobStatus.PAUSING:
             self.move(job, action, JobStatus.PAUSED, data)
-        elif once:
-            self.move(job, action, JobStatus.WAITING_APPROVAL, data)
         else:
-            self.move(job, action, JobStatus.QUEUED, data)
+            self.move(job, action, JobStatus.WAITING_APPROVAL if once else JobStatus.QUEUED, data)
+
+    def abandon(self, job: State, reason: str, *, doubtful: bool) -> None:
+        """What is under way is not waited for: its worker learns it with the next heartbeat, and what it reports is
+        refused."""
+        if job.record.status in HELD and doubtful:
+            self.doubt(job, reason)
+        elif job.step.status is StepStatus.IN_PROGRESS:
+            job.step.status = StepStatus.PENDING
+
+    def cancel_job(self, job: State, data: JsonObject) -> None:
+        if job.record.status in FINAL:
+            return
+        self.abandon(job, "cancelled while it was under way", doubtful=True)
+        self.move(job, Action.CANCEL, JobStatus.CANCELLED, data)
+        job.pending.clear()
+        for child in self.each_live(job):
+            self.cancel_job(child, data)
+
+    def time_out(self, job: State) -> None:
+        reason = "was not done by its deadline"
+        self.abandon(job, reason, doubtful=job.once)
+        self.fail_job(job, Action.TIME_OUT, reason, {"reason": reason})
+        job.pending.clear()
+        for child in self.each_live(job):
+            self.cancel_job(child, {"reason": f"the deadline of {job.record.job_id} has passed"})
+
+    def pause_job(self, job: State, data: JsonObject) -> None:
+        status = job.record.status
+        if status is JobStatus.WAITING_APPROVAL and job.wake_at is not None:
+            job.left, job.wake_at = max(timedelta(0), job.wake_at - self.now()), None
+        to = JobStatus.PAUSING if status is JobStatus.RUNNING else JobStatus.PAUSED
+        self.move(job, Action.PAUSE, to, data)
+        for child in self.each_live(job):
+            if legal(Action.PAUSE, child.record.status):
+                self.pause_job(child, data)
+
+    def resume_job(self, job: State, data: JsonObject) -> None:
+        if job.record.status is JobStatus.PAUSING:
+            self.move(job, Action.RESUME, JobStatus.RUNNING, data)
+        else:
+            self.advance(job, Action.RESUME, data)
+        for child in self.each_live(job):
+            if legal(Action.RESUME, child.record.status):
+                self.resume_job(child, data)
+
+    def retry_job(self, job: State, data: JsonObject, start: int | None = None) -> None:
+        """The step at the cursor, and with `start` everything since that one, as if it had never begun."""
+        record = job.record
+        first = record.cursor if start is None else start
+        for index in range(first, min(record.cursor, len(record.steps) - 1) + 1):
+            record.steps[index].redo += first < record.cursor
+            self.begin_anew(job, index)
+        record.cursor = first
+        job.losses, job.wake_at, record.error = 0, None, None
+        job.pending.clear()
+        if record.status in FINAL:
+            record.attempt += 1
+            if record.start.deadline_seconds:
+                job.time_left = timedelta(seconds=record.start.deadline_seconds)
+        self.advance(job, Action.RETRY, data)
+
+    def decide(self, job: State, action: Action, decision: Action, by: str, comment: str, result: Any) -> None:
+        """A human's decision, or the one that an expiry makes (`action` EXPIRE), on the step at the cursor."""
+        data: JsonObject = {"by": by, "comment": comment}
+        job.step.verdict = {"decision": str(decision), **data, "at": self.now().isoformat()}
+        if asked(job):
+            self.emit_step(job, EventType.BREAKPOINT_RESUMED, decision, **data)
+        if decision is Action.REJECT:
+            reason = f"rejected by {by}" + (f": {comment}" if comment else "")
+            self.fail_step(job, reason, by=by)
+            self.fail_job(job, action, reason, data)
+        else:
+            self.close(job, StepStatus.SKIPPED if decision is Action.SKIP else StepStatus.PASSED, result, by=by)
+            self.advance(job, action, data)

@@ -6,7 +6,7 @@ from datetime import datetime
 from bureau_contracts.schedules import Overlap
 from kit.identity import Reach
 from services.jobs.errors import ScheduleNotFound, TooManySchedules
-from services.jobs.machine_memory import State
+from services.jobs.job_memory import State
 from services.jobs.schedule_store import (
     MOST_WAITING,
     RECENT,
@@ -17,13 +17,12 @@ from services.jobs.schedule_store import (
 )
 from services.jobs.states import FINAL
 from services.jobs.store import NewJob, Started
-from services.jobs.store_memory import MemoryJobs, MemoryJobStore
+from services.jobs.store_memory import MemoryJobs
 
 
 class MemorySchedules:
     def __init__(self, jobs: MemoryJobs) -> None:
         self.jobs = jobs
-        self._store = MemoryJobStore(jobs)
         self._kept: dict[tuple[str, str], ScheduleRecord] = {}
 
     async def now(self) -> datetime:
@@ -67,7 +66,7 @@ class MemorySchedules:
 
     async def run(self, reach: Reach, schedule_id: str, job: NewJob) -> Started:
         kept = await self.get(reach, schedule_id)
-        started = await self._store.start(job)
+        started = self.jobs.start_job(job)
         if started.created:
             self._keep(_remembering(kept, started.job_id))
         return started
@@ -88,11 +87,11 @@ class MemorySchedules:
         kept = replace(kept, version=kept.version + 1, waiting=(), skipped=kept.skipped + fire.dropped, due=fire.due)
         for tick, job_id in fire.ticks:
             if (kept.owner.tenant, job_id) not in self.jobs.jobs:
-                kept = await self._tick(kept, fire, tick, job_id)
+                kept = self._tick(kept, fire, tick, job_id)
         self._keep(kept)
         return kept.started - before
 
-    async def _tick(self, kept: ScheduleRecord, fire: Fire, tick: datetime, job_id: str) -> ScheduleRecord:
+    def _tick(self, kept: ScheduleRecord, fire: Fire, tick: datetime, job_id: str) -> ScheduleRecord:
         assert fire.job, "there is no tick without a job"
         others = self._under_way(kept)
         if others and fire.overlap is Overlap.QUEUE and len(kept.waiting) < MOST_WAITING:
@@ -100,8 +99,8 @@ class MemorySchedules:
         if others and fire.overlap is not Overlap.REPLACE:
             return replace(kept, skipped=kept.skipped + 1)
         for job in others:
-            self._store.cancel(job, {"by": kept.schedule_id, "reason": "replaced by the next tick"})
-        await self._store.start(replace(fire.job, job_id=job_id))
+            self.jobs.cancel_job(job, {"by": kept.schedule_id, "reason": "replaced by the next tick"})
+        self.jobs.start_job(replace(fire.job, job_id=job_id))
         return _remembering(replace(kept, started=kept.started + 1, last_tick=tick), job_id)
 
     def _under_way(self, schedule: ScheduleRecord) -> list[State]:

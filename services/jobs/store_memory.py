@@ -1,187 +1,262 @@
 """The JobStore over the jobs of one process: for tests, with the semantics of the real one."""
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from copy import deepcopy
-from dataclasses import dataclass, field
 from datetime import timedelta
 
 from bureau_contracts.events import EventType
-from bureau_contracts.jobs import JobStatus
-from bureau_contracts.steps import StepKind, StepStatus
-from kit.clock import Clock, SystemClock
-from kit.identity import Owner, Reach
-from services.jobs.errors import IdempotencyKeyReused, IllegalTransition, JobNotFound, StepNotFound, StepNotWaiting
-from services.jobs.machine_memory import Machine, State
-from services.jobs.records import JobRecord, StepRecord, Summary, WorkerRecord
-from services.jobs.states import FINAL, HELD, Action, legal
-from services.jobs.store import Bounds, EventBatch, Message, NewJob, Page, Started
+from bureau_contracts.jobs import JobStatus, StepVersion
+from bureau_contracts.steps import NewStep, StepStatus
+from kit.identity import Reach
+from services.jobs.children_memory import Family
+from services.jobs.errors import (
+    ChildOfMap,
+    Crowded,
+    IdempotencyKeyReused,
+    IllegalTransition,
+    JobNotFound,
+    NotAnApprover,
+    ParentNotFound,
+    QueueFull,
+    StepNotFound,
+    StepNotWaiting,
+)
+from services.jobs.job_memory import State, approvers, asked, shown
+from services.jobs.records import JobRecord, Summary, WorkerRecord
+from services.jobs.states import FINAL, Action, legal
+from services.jobs.store import (
+    MOST_CHILDREN,
+    MOST_GENERATIONS,
+    EventBatch,
+    JobList,
+    NewJob,
+    Page,
+    QueueLoad,
+    Started,
+    Verdict,
+)
 
 
-@dataclass
-class MemoryJobs:
-    """What a Redis would hold. The store, the queue and the pulse are views of it."""
-
-    bounds: Bounds = field(default_factory=Bounds)
-    clock: Clock = field(default_factory=SystemClock)
-
-    def __post_init__(self) -> None:
-        self.jobs: dict[tuple[str, str], State] = {}
-        self.promises: dict[tuple[Owner, str], tuple[str, str]] = {}
-        self.seen: dict[str, WorkerRecord] = {}
-        self.watchers: dict[str, set[asyncio.Event]] = {}
-        self.arrived = asyncio.Event()
-        self.machine = Machine(self.bounds, self.clock.now, self._announce, self.arrived.set)
-
-    def find(self, reach: Reach, job_id: str) -> State | None:
-        job = self.jobs.get((reach.tenant, job_id))
-        return job if job and reach.user in (None, job.record.owner.user) else None
-
-    def require(self, reach: Reach, job_id: str) -> State:
-        job = self.find(reach, job_id)
-        if job is None:
-            raise JobNotFound(job_id)
-        return job
-
-    def of(self, message: Message) -> State | None:
-        return self.jobs.get((message.tenant, message.job_id))
-
-    def _announce(self, job_id: str) -> None:
-        for happened in self.watchers.get(job_id, ()):
-            happened.set()
+class MemoryJobs(Family):
+    """What a Redis would hold, and what its scripts do. The store, the queue and the pulse are views of it."""
 
 
 class MemoryJobStore:
     def __init__(self, jobs: MemoryJobs) -> None:
-        self._all, self._machine = jobs, jobs.machine
+        self._all = jobs
 
-    async def start(self, job: NewJob) -> Started:
-        if job.idempotency_key:
-            known = self._all.promises.setdefault((job.owner, job.idempotency_key), (job.job_id, job.fingerprint))
-            if known[1] != job.fingerprint:
+    async def start(self, jobs: Sequence[NewJob]) -> list[Started]:
+        new = []
+        for job in jobs:
+            known = self._all.promises.get((job.owner, job.idempotency_key or ""))
+            if known and known[1] != job.fingerprint:
                 raise IdempotencyKeyReused
-            if known[0] != job.job_id:
-                first = self._all.jobs[job.owner.tenant, known[0]].record
-                return Started(first.job_id, first.status, created=False)
-        now = self._all.clock.now()
-        record = JobRecord(
-            job_id=job.job_id, owner=job.owner, start=job.start, status=JobStatus.QUEUED, created_at=now,
-            last_update=now, steps=[StepRecord(step) for step in job.start.steps], traceparent=job.traceparent,
-            schedule_id=job.schedule_id,
-        )  # fmt: skip
-        # There is no status before the first, for which the table has None.
-        record.status = None  # type: ignore[assignment]
-        state = State(record, deque(maxlen=self._all.bounds.events_kept), job.idempotency_key)
-        self._all.jobs[job.owner.tenant, job.job_id] = state
-        self._machine.advance(state, Action.START, {"by": job.by})
-        return Started(job.job_id, record.status, created=True)
+            if not known:
+                self._check_parent(job, len(jobs))
+                new.append(job)
+        deep = self._all.too_deep(new)
+        if deep is not None:
+            raise QueueFull(*deep)
+        return [self._all.start_job(job) for job in jobs]
+
+    def _check_parent(self, job: NewJob, more: int) -> None:
+        if job.start.parent_id is None:
+            return
+        parent = self._all.find(Reach(job.owner.tenant, job.owner.user), job.start.parent_id)
+        if parent is None or parent.record.status in FINAL:
+            raise ParentNotFound
+        if sum(1 for _ in self._all.each_live(parent)) + more > MOST_CHILDREN:
+            raise Crowded
+        if len(list(self._all.parents(parent))) >= MOST_GENERATIONS:
+            raise Crowded
 
     async def get(self, reach: Reach, job_id: str) -> JobRecord:
-        return deepcopy(self._all.require(reach, job_id).record)
+        return shown(self._see(reach, job_id))
 
     async def page(
-        self, reach: Reach, *, status: JobStatus | None, kind: str | None, limit: int, after: str | None
+        self, reach: Reach, which: JobList, *, status: JobStatus | None, kind: str | None, limit: int, after: str | None
     ) -> Page:
-        found = [
-            job.record
-            for (tenant, job_id), job in sorted(self._all.jobs.items(), reverse=True)
-            if tenant == reach.tenant and reach.user in (None, job.record.owner.user)
-            if (not after or job_id < after) and status in (None, job.record.status)
-            if kind in (None, job.record.start.kind)
-        ]
-        rows = [
-            Summary(
-                record.job_id, record.start.kind, record.start.title, record.owner.user, record.status, record.cursor,
-                len(record.steps), record.created_at, record.last_update,
-            )
-            for record in found[:limit]
-        ]  # fmt: skip
-        return Page(rows, rows[-1].job_id if len(found) > limit else None)
-
-    async def steer(self, reach: Reach, job_id: str, action: Action, by: str) -> JobStatus:
-        job = self._all.require(reach, job_id)
-        status, machine, data = job.record.status, self._machine, {"by": by}
-        if not legal(action, status):
-            raise IllegalTransition(job_id, action, status)
-        if action is Action.PAUSE:
-            machine.move(job, action, JobStatus.PAUSING if status is JobStatus.RUNNING else JobStatus.PAUSED, data)
-        elif action is Action.RESUME and status is JobStatus.PAUSING:
-            machine.move(job, action, JobStatus.RUNNING, data)
-        elif action is Action.RESUME:
-            machine.advance(job, action, data)
-        elif action is Action.CANCEL:
-            self.cancel(job, data)
+        jobs = [job for job in self._all.jobs.values() if job.tenant == reach.tenant]
+        if which is JobList.INBOX:
+            jobs = [job for job in jobs if _waits_for(job, reach.user)]
         else:
-            self._retry(job, data)
+            jobs = [job for job in jobs if reach.user in (None, job.record.owner.user)]
+            dead = which is JobList.DEAD
+            jobs = [job for job in jobs if (job.dead if dead else job.record.start.parent_id is None)]
+        return _page(jobs, status, kind, limit, after)
+
+    async def children(
+        self, reach: Reach, parent_id: str, *, status: JobStatus | None, kind: str | None, limit: int, after: str | None
+    ) -> Page:
+        self._find(reach, parent_id)
+        jobs = [
+            job
+            for job in self._all.jobs.values()
+            if job.tenant == reach.tenant and job.record.start.parent_id == parent_id
+        ]
+        return _page(jobs, status, kind, limit, after)
+
+    async def steer(
+        self, reach: Reach, job_id: str, action: Action, by: str, *, from_step: int | None = None
+    ) -> JobStatus:
+        job, data = self._find(reach, job_id), {"by": by}
+        if not legal(action, job.record.status):
+            raise IllegalTransition(job_id, action, job.record.status)
+        if action is Action.PAUSE:
+            self._all.pause_job(job, data)
+        elif action is Action.RESUME:
+            self._all.resume_job(job, data)
+        elif action is Action.CANCEL:
+            self._all.cancel_job(job, data)
+        else:
+            self._retry(job, by, from_step)
         return job.record.status
 
-    def cancel(self, job: State, data: dict[str, str]) -> None:
-        if job.record.status in HELD:
-            self._machine.doubt(job, "cancelled while it was under way")
-        elif job.step.status is StepStatus.IN_PROGRESS:
-            job.step.status = StepStatus.PENDING
-        self._machine.move(job, Action.CANCEL, JobStatus.CANCELLED, dict(data))
+    def _retry(self, job: State, by: str, from_step: int | None) -> None:
+        record, final = job.record, job.record.status in FINAL
+        refused = IllegalTransition(record.job_id, Action.RETRY, record.status)
+        if not final and (from_step is not None or job.step.status is not StepStatus.UNKNOWN_OUTCOME):
+            raise refused
+        if final and record.item is not None:
+            raise ChildOfMap(record.job_id, record.start.parent_id or "")
+        if record.status is JobStatus.SUCCEEDED and from_step is None:
+            raise refused
+        if from_step is not None and (from_step > record.cursor or from_step >= len(record.steps)):
+            raise StepNotFound(record.job_id, from_step)
+        self._all.retry_job(job, {"by": by} | ({} if from_step is None else {"from_step": from_step}), from_step)
 
-    def _retry(self, job: State, data: dict[str, str]) -> None:
-        failed = job.record.status is JobStatus.FAILED
-        if not failed and job.step.status is not StepStatus.UNKNOWN_OUTCOME:
-            raise IllegalTransition(job.record.job_id, Action.RETRY, job.record.status)
-        job.record.steps[job.record.cursor] = StepRecord(job.step.definition)
-        job.losses, job.wake_at, job.record.error = 0, None, None
-        job.record.attempt += failed
-        self._machine.advance(job, Action.RETRY, data)
-
-    async def decide(self, reach: Reach, job_id: str, step: int, action: Action, by: str, comment: str) -> JobStatus:
-        job = self._all.require(reach, job_id)
-        record = job.record
-        if step >= len(record.steps):
-            raise StepNotFound(job_id, step)
-        if not legal(action, record.status):
-            raise IllegalTransition(job_id, action, record.status)
-        here = step == record.cursor
-        at_breakpoint = (
-            here and job.step.definition.kind is StepKind.BREAKPOINT and job.step.status is StepStatus.IN_PROGRESS
-        )
-        waits = at_breakpoint or (here and job.step.status is StepStatus.UNKNOWN_OUTCOME)
-        if not waits and not (here and action is Action.SKIP and record.status is JobStatus.PAUSED):
-            raise StepNotWaiting(job_id, step)
-        data = {"by": by, "comment": comment}
-        job.step.verdict = {"decision": str(action), **data, "at": self._all.clock.now().isoformat()}
-        if at_breakpoint:
-            self._machine.emit_step(job, EventType.BREAKPOINT_RESUMED, action, **data)
-        if action is Action.REJECT:
-            reason = f"rejected by {by}" + (f": {comment}" if comment else "")
-            self._machine.fail_step(job, reason, by=by)
-            self._machine.fail_job(job, action, reason, dict(data))
+    async def decide(self, reach: Reach, job_id: str, step: int, verdict: Verdict) -> JobStatus:
+        job, action, by, comment = self._see(reach, job_id), verdict.action, verdict.by, verdict.comment
+        self._require(job, action, step)
+        here = step == job.record.cursor
+        waits = here and asked(job)
+        if not _may_decide(job, reach, verdict, waits=waits):
+            raise NotAnApprover(job_id, step)
+        ahead = action is Action.SKIP and job.record.status is JobStatus.PAUSED
+        if waits or (here and job.step.status is StepStatus.UNKNOWN_OUTCOME):
+            self._all.decide(job, action, action, by, comment, verdict.result)
+        elif ahead and here:
+            self._leave_children(job, by)
+            self._all.decide(job, action, action, by, comment, None)
+        elif ahead and step > job.record.cursor and job.record.steps[step].status is StepStatus.PENDING:
+            self._skip_ahead(job, step, verdict)
         else:
-            done = StepStatus.SKIPPED if action is Action.SKIP else StepStatus.PASSED
-            self._machine.close(job, done, None, by=by)
-            self._machine.advance(job, action, dict(data))
-        return record.status
+            raise StepNotWaiting(job_id, step)
+        return job.record.status
+
+    def _leave_children(self, job: State, by: str) -> None:
+        """They are none of the step's own any more."""
+        job.fans.pop(job.record.cursor, None)
+        job.pending.clear()
+        for child in self._all.each_live(job):
+            if child.record.item is not None:
+                self._all.cancel_job(child, {"by": by, "reason": "its step was skipped"})
+
+    def _skip_ahead(self, job: State, index: int, verdict: Verdict) -> None:
+        step, said, now = job.record.steps[index], {"by": verdict.by, "comment": verdict.comment}, self._all.now()
+        step.status, step.finished_at = StepStatus.SKIPPED, now
+        step.verdict = {"decision": str(verdict.action), **said, "at": now.isoformat()}
+        self._all.emit_step(job, EventType.STEP_FINISHED, StepStatus.SKIPPED, index, **said)
+
+    async def edit(self, reach: Reach, seen: JobRecord, step: int, definition: NewStep, by: str, comment: str) -> bool:
+        job = self._find(reach, seen.job_id)
+        self._require(job, Action.EDIT, step)
+        before = job.record.steps[step]
+        if step < job.record.cursor or before.status is not StepStatus.PENDING:
+            raise StepNotWaiting(seen.job_id, step)
+        if job.record.edits != seen.edits:
+            return False
+        now = self._all.now()
+        if step == job.record.cursor and before.attempts:
+            # The pause between two attempts; another step does not wait for it.
+            job.wake_at = None
+        self._all.begin_anew(job, step)
+        edited = job.record.steps[step]
+        edited.definition = definition
+        edited.versions = [*before.versions, StepVersion(definition=before.definition, by=by, at=now, comment=comment)]
+        # Another definition is another effect, and has children of its own.
+        edited.redo += 1
+        job.record.edits += 1
+        job.record.last_update = now
+        self._all.emit_step(job, EventType.STEP_EDITED, StepStatus.PENDING, step, by=by, comment=comment)
+        return True
 
     async def events(self, reach: Reach, job_id: str, *, after: int, limit: int) -> EventBatch:
-        job = self._all.require(reach, job_id)
+        job = self._see(reach, job_id)
         events = [event for event in job.events if event.seq > after][:limit]
         seen = events[-1].seq if events else after
         return EventBatch(events, ended=job.record.status in FINAL and seen >= job.seq)
 
     @asynccontextmanager
-    async def watch(self, job_id: str) -> AsyncIterator["_News"]:
+    async def watch(self, *job_ids: str) -> AsyncIterator["_News"]:
         happened = asyncio.Event()
-        self._all.watchers.setdefault(job_id, set()).add(happened)
+        for job_id in job_ids:
+            self._all.watchers.setdefault(job_id, set()).add(happened)
         try:
             yield _News(happened)
         finally:
-            self._all.watchers[job_id].discard(happened)
+            for job_id in job_ids:
+                self._all.watchers[job_id].discard(happened)
 
     async def workers(self) -> list[WorkerRecord]:
-        oldest = self._all.clock.now() - timedelta(seconds=3 * self._all.bounds.lease_seconds)
-        return [worker for worker in self._all.seen.values() if worker.last_seen > oldest]
+        oldest = self._all.now() - timedelta(seconds=3 * self._all.bounds.lease_seconds)
+        return [worker for worker in self._all.workers.values() if worker.last_seen > oldest]
+
+    async def queues(self, tenant: str) -> list[QueueLoad]:
+        every = self._all.bounds.queues
+        return [QueueLoad(queue, self._all.load(queue, tenant), self._all.load(queue)) for queue in every]
 
     async def ping(self) -> str:
         return ""
+
+    def _find(self, reach: Reach, job_id: str) -> State:
+        return _required(self._all.find(reach, job_id), job_id)
+
+    def _see(self, reach: Reach, job_id: str) -> State:
+        return _required(self._all.see(reach, job_id), job_id)
+
+    def _require(self, job: State, action: Action, step: int) -> None:
+        if step >= len(job.record.steps):
+            raise StepNotFound(job.record.job_id, step)
+        if not legal(action, job.record.status):
+            raise IllegalTransition(job.record.job_id, action, job.record.status)
+
+
+def _required(job: State | None, job_id: str) -> State:
+    if job is None:
+        raise JobNotFound(job_id)
+    return job
+
+
+def _waits_for(job: State, user: str | None) -> bool:
+    waiting = job.record.status is JobStatus.WAITING_APPROVAL
+    return waiting and asked(job) and user in approvers(job.step)
+
+
+def _may_decide(job: State, reach: Reach, verdict: Verdict, *, waits: bool) -> bool:
+    named = approvers(job.step) if waits else []
+    if verdict.administers or not named:
+        return verdict.administers or reach.user in (None, job.record.owner.user)
+    return verdict.by in named
+
+
+def _page(jobs: Iterable[State], status: JobStatus | None, kind: str | None, limit: int, after: str | None) -> Page:
+    found = [
+        job.record
+        for job in sorted(jobs, key=lambda job: job.record.job_id, reverse=True)
+        if (not after or job.record.job_id < after)
+        and status in (None, job.record.status)
+        and kind in (None, job.record.start.kind)
+    ]
+    rows = [
+        Summary(
+            record.job_id, record.start.kind, record.start.title, record.owner.user, record.status, record.cursor,
+            len(record.steps), record.created_at, record.last_update,
+        )
+        for record in found[:limit]
+    ]  # fmt: skip
+    return Page(rows, rows[-1].job_id if len(found) > limit else None)
 
 
 class _News:

@@ -107,7 +107,7 @@ async def test_tenders_at_once_give_a_tick_one_job(jobs: Jobs) -> None:
     schedules = [await due_now(jobs) for _ in range(5)]
     await asyncio.gather(*(tend(jobs) for _ in range(32)))
     assert [(await again(jobs, each)).started for each in schedules] == [1] * 5
-    assert len((await jobs.store.page(mine(), status=None, kind=None, limit=100, after=None)).jobs) == 5
+    assert len((await jobs.page(mine(), limit=100, after=None)).jobs) == 5
 
 
 async def test_tenders_with_connections_of_their_own_give_each_of_many_ticks_one_job(open_jobs: Open) -> None:
@@ -243,7 +243,7 @@ async def test_a_tick_that_waits_starts_as_soon_as_the_former_job_has_ended(jobs
     assert await tend(jobs) == 0
     former = job_of(schedule.schedule_id, first)
     if end == "cancel":
-        await jobs.store.steer(mine(), former, Action.CANCEL, "ann")
+        await jobs.steer(former, Action.CANCEL)
     else:
         await finish_next(jobs)
     assert await tend(jobs) == 1
@@ -318,7 +318,7 @@ async def test_a_removed_schedule_fires_no_more_and_leaves_its_jobs(jobs: Jobs) 
     with pytest.raises(ScheduleNotFound):
         await again(jobs, schedule)
     assert await jobs.schedules.fire(found, plan(found, await jobs.schedules.now())) == -1
-    assert (await jobs.record(job_id)).status is JobStatus.QUEUED
+    assert await jobs.status(job_id) is JobStatus.QUEUED
     await finish_next(jobs)
     assert await tend(jobs) == 0
     assert await jobs.schedules.page(Reach("acme", None), limit=10, after=None) == []

@@ -10,14 +10,14 @@ from kit.identity import Reach
 from services.jobs.errors import JobNotFound
 from services.jobs.states import Action
 from services.jobs.store import Bounds, Failure, FailureKind
-from tests.job_stores import AGAIN, AGENT, ANN, LEASE, LONG, NAP, ONCE, Jobs, Open, mine, worker
+from tests.job_stores import AGAIN, AGENT, ANN, LEASE, LONG, NAP, ONCE, Jobs, Open, worker
 from tests.waiting import eventually
 
 
 async def test_a_timer_holds_no_worker_and_goes_on_by_itself(jobs: Jobs) -> None:
     job_id = (await jobs.start(AGENT, NAP, AGAIN)).job_id
     assert await jobs.queue.commit(await jobs.take(), "1", keep=True) is None
-    assert (await jobs.record(job_id)).status is JobStatus.SCHEDULED
+    assert await jobs.status(job_id) is JobStatus.SCHEDULED
     assert await jobs.nothing_queued()
     await jobs.woken()
     assert (await jobs.take()).index == 2
@@ -53,22 +53,22 @@ async def test_a_failed_step_fails_the_job_and_a_retry_keeps_what_passed(jobs: J
     assert (record.status, record.error, record.attempt) == (JobStatus.FAILED, "broken ü", 1)
     assert [step.error for step in record.steps] == [None, "broken ü"]
 
-    assert await jobs.store.steer(mine(), job_id, Action.RETRY, "ann") is JobStatus.QUEUED
+    assert await jobs.steer(job_id, Action.RETRY) is JobStatus.QUEUED
     record = await jobs.record(job_id)
     assert (record.error, record.attempt) == (None, 2)
     run = await jobs.take()
     assert (run.index, run.step.attempts, run.record.steps[0].result) == (1, 1, 1)
     await jobs.queue.commit(run, "2", keep=True)
-    assert (await jobs.record(job_id)).status is JobStatus.SUCCEEDED
+    assert await jobs.status(job_id) is JobStatus.SUCCEEDED
 
 
 async def test_a_failure_while_pausing_leaves_the_job_paused_and_its_retry_due(jobs: Jobs) -> None:
     job_id = (await jobs.start(AGENT)).job_id
     run = await jobs.take()
-    await jobs.store.steer(mine(), job_id, Action.PAUSE, "ann")
+    await jobs.steer(job_id, Action.PAUSE)
     await jobs.queue.fail(run, Failure(FailureKind.RETRY, "busy", delay_seconds=3600))
-    assert (await jobs.record(job_id)).status is JobStatus.PAUSED
-    assert await jobs.store.steer(mine(), job_id, Action.RESUME, "ann") is JobStatus.SCHEDULED
+    assert await jobs.status(job_id) is JobStatus.PAUSED
+    assert await jobs.steer(job_id, Action.RESUME) is JobStatus.SCHEDULED
 
 
 async def test_an_unknown_outcome_waits_for_a_human(jobs: Jobs) -> None:
@@ -91,7 +91,7 @@ async def test_an_ended_job_expires_with_all_that_belongs_to_it(open_jobs: Open)
         await eventually(expired)
         with pytest.raises(JobNotFound):
             await jobs.record(ended)
-        page = await jobs.store.page(Reach("acme", None), status=None, kind=None, limit=9, after=None)
+        page = await jobs.page(Reach("acme", None), limit=9, after=None)
         assert [row.job_id for row in page.jobs] == [alive]
         assert (await jobs.start(AGENT, key="k")).created
 
@@ -100,16 +100,16 @@ async def test_a_failed_job_that_is_retried_does_not_expire(open_jobs: Open) -> 
     async with open_jobs(Bounds(retention_seconds=0)) as jobs:
         job_id = (await jobs.start(AGENT)).job_id
         await jobs.queue.fail(await jobs.take(), Failure(FailureKind.FAILED, "broken"))
-        await jobs.store.steer(mine(), job_id, Action.RETRY, "ann")
+        await jobs.steer(job_id, Action.RETRY)
         assert await jobs.queue.expire() == 0
-        assert (await jobs.record(job_id)).status is JobStatus.QUEUED
+        assert await jobs.status(job_id) is JobStatus.QUEUED
 
 
 async def test_workers_are_shown_while_they_are_heard_of(jobs: Jobs) -> None:
     assert await jobs.store.workers() == []
     await jobs.start(AGENT)
     run = await jobs.take()
-    await asyncio.to_thread(jobs.pulse.beat, worker("w", run), [run.message])
+    await asyncio.to_thread(jobs.pulse.beat, worker("w", run), [run.claim])
     (seen,) = await jobs.store.workers()
     assert (seen.worker_id, seen.jobs) == ("w", [(ANN, run.record.job_id)])
 
