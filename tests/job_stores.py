@@ -13,6 +13,7 @@ from bureau_contracts.steps import StepStatus
 from kit.identity import Owner, Reach
 from kit.ids import new_id
 from kit.redis import connect
+from services.jobs.calls_redis import Calls
 from services.jobs.news_redis import RedisNews
 from services.jobs.queue_memory import MemoryPulse, MemoryWorkQueue
 from services.jobs.queue_redis import RedisPulse, RedisWorkQueue
@@ -157,5 +158,6 @@ async def open_redis(bounds: Bounds, url: str) -> AsyncIterator[Jobs]:
         await opened.enter_async_context(news.listening())
         pulse = RedisPulse(url, bounds)
         opened.callback(pulse.close)
-        queue = RedisWorkQueue(redis, blocking, bounds)
-        yield Jobs(RedisJobStore(redis, news, bounds), queue, pulse, RedisSchedules(redis, bounds))
+        call = await opened.enter_async_context(Calls(redis, bounds).open())
+        queue = RedisWorkQueue(call, blocking, bounds.queues)
+        yield Jobs(RedisJobStore(call, redis, news, bounds.queues), queue, pulse, RedisSchedules(call))

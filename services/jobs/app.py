@@ -10,6 +10,7 @@ from kit.redis import connect
 from kit.tasks import background, every
 from kit.web import build_app
 from services.jobs import api, api_schedules
+from services.jobs.calls_redis import Calls
 from services.jobs.memory_redis import READ_SECONDS, RedisMemory
 from services.jobs.news_redis import RedisNews
 from services.jobs.schedule_service import ScheduleService
@@ -26,18 +27,20 @@ def create_app(settings: Settings, store: JobStore | None = None, schedules: Sch
     redis = connect(settings.redis_url)
     news = RedisNews(redis)
     memory = RedisMemory(redis, settings.max_memory_part)
-    jobs = store or RedisJobStore(redis, news, settings.bounds, memory)
+    call = Calls(redis, settings.bounds)
+    jobs = store or RedisJobStore(call, redis, news, settings.bounds.queues, memory)
     service = JobService(jobs, settings.rules, settings.webhook_secret.get_secret_value())
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         app.state.jobs = service
         app.state.schedules = ScheduleService(
-            schedules or RedisSchedules(redis, settings.bounds), settings.rules, settings.schedules_per_tenant
+            schedules or RedisSchedules(call), settings.rules, settings.schedules_per_tenant
         )
         async with AsyncExitStack() as opened:
             if store is None:
                 await opened.enter_async_context(redis)
+                await opened.enter_async_context(call.open())
                 await opened.enter_async_context(news.listening())
                 reading = every(READ_SECONDS, memory.read, name="memory of Redis")
                 await opened.enter_async_context(background(reading))

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from kit.logs import get_logger
 from kit.tasks import background
-from services.jobs.scripts import PREFIX
+from services.jobs.library import PREFIX
 
 log = get_logger(__name__)
 

@@ -1,4 +1,4 @@
-"""The WorkQueue on Redis or Valkey, and the Pulse that keeps its leases: every call is one script."""
+"""The WorkQueue on Redis or Valkey, and the Pulse that keeps its leases: every call is one function there."""
 
 import json
 from collections.abc import Sequence
@@ -7,12 +7,14 @@ from typing import Any
 import redis as sync_redis
 from redis.asyncio import Redis
 from redis.backoff import NoBackoff
+from redis.exceptions import ResponseError
 from redis.retry import Retry
 
 from services.jobs import redis_records as written
+from services.jobs.calls_redis import Calls
+from services.jobs.library import PREFIX, Library
 from services.jobs.records import WorkerRecord
 from services.jobs.redis_away import store_away
-from services.jobs.scripts import PREFIX, Scripts
 from services.jobs.store import Bounds, Checkpoint, Claim, Failure, LeaseLost, NewJob, Run
 
 BATCH = 100
@@ -22,13 +24,9 @@ BATCH = 100
 class RedisWorkQueue:
     """`blocking` is a second client whose time-out is longer than any `wait_seconds`: it waits on purpose."""
 
-    def __init__(self, redis: "Redis", blocking: "Redis", bounds: Bounds, queues: Sequence[str] | None = None) -> None:
-        """Without `queues` all of them are served."""
-        scripts = Scripts(bounds)
-        names = ("fetch", "commit", "fail", "checkpoint", "fan_out", "release", "wake", "sweep", "expire", "workers")
-        # redis-py loads a script again when the server does not know it any more, as after a restart.
-        self._scripts = {name: redis.register_script(scripts[name]) for name in names}
-        self._blocking, self._queues = blocking, list(queues or bounds.queues)
+    def __init__(self, call: Calls, blocking: "Redis", queues: Sequence[str]) -> None:
+        """`queues` are those that are served."""
+        self._call, self._blocking, self._queues = call, blocking, list(queues)
         self._bells = [f"{PREFIX}bell:{queue}" for queue in self._queues]
 
     async def fetch(self, worker_id: str, number: int, count: int, wait_seconds: float) -> list[Run]:
@@ -40,14 +38,14 @@ class RedisWorkQueue:
         return await self._fetch(worker_id, number, count) if rung else []
 
     async def _fetch(self, worker_id: str, number: int, count: int) -> list[Run]:
-        rows = await self._run("fetch", worker_id, number, count, *self._queues)
+        rows = await self._call("fetch", worker_id, number, count, *self._queues)
         return [
             Run(written.claim(tenant, job_id, answer), written.job_record(tenant, job_id, answer))
             for tenant, job_id, *answer in rows
         ]
 
     async def commit(self, run: Run, result: str, *, keep: bool, cost: float = 0) -> Run | None:
-        kind, *onward = await self._run("commit", *_held(run), result, "1" if keep else "", f"{cost:.12g}")
+        kind, *onward = await self._call("commit", *_held(run), result, "1" if keep else "", f"{cost:.12g}")
         if kind == "lost":
             raise LeaseLost
         if kind == "stop":
@@ -57,40 +55,36 @@ class RedisWorkQueue:
 
     async def fail(self, run: Run, failure: Failure) -> None:
         delay = round(failure.delay_seconds * 1000)
-        answer = await self._run("fail", *_held(run), failure.kind, failure.error, delay)
+        answer = await self._call("fail", *_held(run), failure.kind, failure.error, delay)
         if answer[0] == "lost":
             raise LeaseLost
 
     async def checkpoint(self, run: Run, said: Checkpoint) -> bool:
         progress = "" if said.progress is None else repr(said.progress)
-        answer = await self._run("checkpoint", *_held(run), said.state or "", progress, said.note)
+        answer = await self._call("checkpoint", *_held(run), said.state or "", progress, said.note)
         if answer == "lost":
             raise LeaseLost
         return bool(answer == "go")
 
     async def fan_out(self, run: Run, children: Sequence[NewJob], *, parallel: int, partial: bool) -> None:
         each = [json.dumps(written.start_arguments(child), ensure_ascii=False) for child in children]
-        if await self._run("fan_out", *_held(run), parallel, "1" if partial else "", *each) == "lost":
+        if await self._call("fan_out", *_held(run), parallel, "1" if partial else "", *each) == "lost":
             raise LeaseLost
 
     async def release(self, claim: Claim, *, begun: bool) -> None:
-        await self._run("release", *_parts(claim), "1" if begun else "")
+        await self._call("release", *_parts(claim), "1" if begun else "")
 
     async def wake(self) -> int:
-        return int(await self._run("wake", BATCH))
+        return int(await self._call("wake", BATCH))
 
     async def sweep(self) -> int:
-        return int(await self._run("sweep", BATCH))
+        return int(await self._call("sweep", BATCH))
 
     async def expire(self) -> int:
-        return int(await self._run("expire", BATCH))
+        return int(await self._call("expire", BATCH))
 
     async def leave(self, worker_id: str) -> None:
-        await self._run("workers", worker_id)
-
-    async def _run(self, script: str, *arguments: str | int) -> Any:
-        with store_away():
-            return await self._scripts[script](keys=[PREFIX], args=arguments)
+        await self._call("workers", worker_id)
 
 
 class RedisPulse:
@@ -105,13 +99,23 @@ class RedisPulse:
             socket_connect_timeout=timeout,
             retry=Retry(NoBackoff(), 0),
         )
-        self._beat = self._redis.register_script(Scripts(bounds)["beat"])
+        self._library = Library(bounds)
 
     def beat(self, worker: WorkerRecord, held: Sequence[Claim]) -> list[Claim]:
         parts = [part for claim in held for part in _parts(claim)]
         with store_away():
-            lost = self._beat(keys=[PREFIX], args=[worker.worker_id, written.about_worker(worker), *parts])
+            lost = self._call("beat", worker.worker_id, written.about_worker(worker), *parts)
         return [held[number - 1] for number in lost]
+
+    def _call(self, name: str, *arguments: str | int) -> Any:
+        function = self._library.function(name)
+        try:
+            return self._redis.fcall(function, 1, PREFIX, *arguments)
+        except ResponseError as error:
+            if "Function not found" not in str(error):
+                raise
+            self._redis.function_load(self._library.text, replace=True)
+            return self._redis.fcall(function, 1, PREFIX, *arguments)
 
     def close(self) -> None:
         self._redis.close()

@@ -1,57 +1,49 @@
-"""Both ports of schedules on Redis or Valkey: every call is one script."""
+"""Both ports of schedules on Redis or Valkey: every call is one function there."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from redis.asyncio import Redis
-
 from bureau_contracts.jobs import JobStatus
 from kit.identity import Owner, Reach
 from services.jobs import redis_records as written
+from services.jobs.calls_redis import Calls
 from services.jobs.errors import IdempotencyKeyReused, ScheduleNotFound, TooManySchedules
-from services.jobs.redis_away import store_away
 from services.jobs.redis_records import as_mapping, moment
 from services.jobs.schedule_store import Definition, Due, DueBatch, DueSchedule, Fire, ScheduleRecord
-from services.jobs.scripts import PREFIX, Scripts
-from services.jobs.store import Bounds, NewJob, Started
+from services.jobs.store import NewJob, Started
 
 BATCH = 20
 """How many due schedules one call gives; each comes with its whole definition."""
 
 
 class RedisSchedules:
-    def __init__(self, redis: "Redis", bounds: Bounds) -> None:
-        scripts = Scripts(bounds)
-        names = (
-            "schedule_now", "schedule_add", "schedule_read", "schedule_page", "schedule_change",
-            "schedule_remove", "schedule_run", "schedule_due", "schedule_fire",
-        )  # fmt: skip
-        self._scripts = {name: redis.register_script(scripts[name]) for name in names}
+    def __init__(self, call: Calls) -> None:
+        self._call = call
 
     async def now(self) -> datetime:
-        return moment(await self._run("schedule_now"))
+        return moment(await self._call("schedule_now"))
 
     async def add(self, schedule: ScheduleRecord, limit: int) -> None:
         owner = schedule.owner
         definition = schedule.definition.model_dump_json()
         place = owner.tenant, owner.user, schedule.schedule_id
-        if await self._run("schedule_add", *place, definition, *_due(schedule.due), limit) == "full":
+        if await self._call("schedule_add", *place, definition, *_due(schedule.due), limit) == "full":
             raise TooManySchedules(limit)
 
     async def get(self, reach: Reach, schedule_id: str) -> ScheduleRecord:
-        row = await self._run("schedule_read", reach.tenant, schedule_id, reach.user or "")
+        row = await self._call("schedule_read", reach.tenant, schedule_id, reach.user or "")
         if not row:
             raise ScheduleNotFound(schedule_id)
         return _record(reach.tenant, row)
 
     async def page(self, reach: Reach, *, limit: int, after: str | None) -> list[ScheduleRecord]:
-        rows = await self._run("schedule_page", reach.tenant, reach.user or "", after or "", limit)
+        rows = await self._call("schedule_page", reach.tenant, reach.user or "", after or "", limit)
         return [_record(reach.tenant, row) for row in rows]
 
     async def change(self, schedule: ScheduleRecord) -> bool:
         definition = schedule.definition
-        answer = await self._run(
+        answer = await self._call(
             "schedule_change", schedule.owner.tenant, schedule.schedule_id, schedule.version,
             definition.model_dump_json(), *_due(schedule.due), "1" if definition.enabled else "",
         )  # fmt: skip
@@ -60,12 +52,12 @@ class RedisSchedules:
         return bool(answer == "changed")
 
     async def remove(self, reach: Reach, schedule_id: str) -> None:
-        if await self._run("schedule_remove", reach.tenant, schedule_id, reach.user or "") == "missing":
+        if await self._call("schedule_remove", reach.tenant, schedule_id, reach.user or "") == "missing":
             raise ScheduleNotFound(schedule_id)
 
     async def run(self, reach: Reach, schedule_id: str, job: NewJob) -> Started:
         place = reach.tenant, schedule_id, reach.user or ""
-        kind, *found = await self._run("schedule_run", *place, *written.start_arguments(job))
+        kind, *found = await self._call("schedule_run", *place, *written.start_arguments(job))
         if kind == "missing":
             raise ScheduleNotFound(schedule_id)
         if kind == "reused":
@@ -73,21 +65,17 @@ class RedisSchedules:
         return Started(found[0], JobStatus(found[1]), created=kind == "created")
 
     async def due(self) -> DueBatch:
-        now, *rows = await self._run("schedule_due", BATCH)
+        now, *rows = await self._call("schedule_due", BATCH)
         return DueBatch(moment(now), [_due_schedule(row) for row in rows])
 
     async def fire(self, schedule: DueSchedule, fire: Fire) -> int:
         ticks = [part for tick, job_id in fire.ticks for part in (_ms(tick), job_id)]
         job = written.start_arguments(fire.job) if fire.job else []
-        answer = await self._run(
+        answer = await self._call(
             "schedule_fire", schedule.owner.tenant, schedule.schedule_id, schedule.version, *_due(fire.due),
             fire.overlap, fire.dropped, len(fire.ticks), *ticks, *job,
         )  # fmt: skip
         return int(answer)
-
-    async def _run(self, script: str, *arguments: str | int) -> Any:
-        with store_away():
-            return await self._scripts[script](keys=[PREFIX], args=arguments)
 
 
 def _due(due: Due) -> tuple[str | int, str | int]:

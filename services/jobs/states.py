@@ -1,4 +1,4 @@
-"""The one table of what may happen to a job. The Lua scripts are given it, the in-memory store uses it, the README
+"""The one table of what may happen to a job. The Lua in Redis is given it, the in-memory store uses it, the README
 prints it and the tests walk it; nothing else says which transition is legal."""
 
 from collections.abc import Mapping

@@ -125,8 +125,9 @@ class JobStore(Protocol):
 
     async def start(self, jobs: Sequence[NewJob]) -> list[Started]:
         """All or none. The same key and fingerprint give the job that was started first; the same key with another
-        fingerprint raises IdempotencyKeyReused. Keys are the owner's own. Raises QueueFull and StoreFull; ParentNotFound
-        when the parent is not the same owner's or has ended, and Crowded when it has too many children, or parents."""
+        fingerprint raises IdempotencyKeyReused. Keys are the owner's own. Raises QueueFull, StoreFull,
+        ParentNotFound when the parent is not the same owner's or has ended, and Crowded when it has too many children
+        or parents."""
 
     async def get(self, reach: Reach, job_id: str) -> JobRecord:
         """Also for whoever a breakpoint of it names as approver. Raises JobNotFound."""

@@ -1,4 +1,5 @@
-"""The JobStore on Redis or Valkey: every call is one script, so one round trip and one atomic step."""
+"""The JobStore on Redis or Valkey: every call is one function there, so one round trip and one atomic
+step."""
 
 import json
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from bureau_contracts.steps import NewStep
 from kit.health import Degraded
 from kit.identity import Reach
 from services.jobs import redis_records as written
+from services.jobs.calls_redis import Calls
 from services.jobs.errors import (
     ChildOfMap,
     Crowded,
@@ -28,21 +30,19 @@ from services.jobs.memory_redis import RedisMemory
 from services.jobs.news_redis import RedisNews
 from services.jobs.records import JobRecord, WorkerRecord
 from services.jobs.redis_away import store_away
-from services.jobs.scripts import PREFIX, Scripts
 from services.jobs.states import FINAL, Action
-from services.jobs.store import Bounds, EventBatch, JobList, NewJob, News, Page, QueueLoad, Started, Verdict
+from services.jobs.store import EventBatch, JobList, NewJob, News, Page, QueueLoad, Started, Verdict
 
 LOOKS_PER_PAGE = 1000
 """How many jobs a filtered page looks at before it answers with what it found, and where to go on."""
 
 
 class RedisJobStore:
-    def __init__(self, redis: "Redis", news: RedisNews, bounds: Bounds, memory: RedisMemory | None = None) -> None:
-        scripts = Scripts(bounds)
-        names = ("start", "read", "page", "steer", "decide", "edit", "events", "workers", "queues")
-        # redis-py loads a script again when the server does not know it any more, as after a restart.
-        self._scripts = {name: redis.register_script(scripts[name]) for name in names}
-        self._redis, self._news, self._queues, self._memory = redis, news, bounds.queues, memory
+    def __init__(
+        self, call: Calls, redis: "Redis", news: RedisNews, queues: Sequence[str], memory: RedisMemory | None = None
+    ) -> None:
+        self._call, self._redis, self._news = call, redis, news
+        self._queues, self._memory = list(queues), memory
 
     async def start(self, jobs: Sequence[NewJob]) -> list[Started]:
         if self._memory is not None:
@@ -51,7 +51,7 @@ class RedisJobStore:
         for job in jobs:
             arguments = written.start_arguments(job)
             parts += [len(arguments), *arguments]
-        answers = await self._run("start", len(jobs), *parts)
+        answers = await self._call("start", len(jobs), *parts)
         if answers and answers[0] == "full":
             raise QueueFull(*answers[1:])
         if answers == ["reused"]:
@@ -63,7 +63,7 @@ class RedisJobStore:
         return [Started(job_id, JobStatus(status), created=kind == "created") for kind, job_id, status in answers]
 
     async def get(self, reach: Reach, job_id: str) -> JobRecord:
-        answer = await self._run("read", reach.tenant, job_id, reach.user or "")
+        answer = await self._call("read", reach.tenant, job_id, reach.user or "")
         if not answer:
             raise JobNotFound(job_id)
         return written.job_record(reach.tenant, job_id, answer)
@@ -73,14 +73,14 @@ class RedisJobStore:
     ) -> Page:
         name = f"{which}:{reach.tenant}" + (f":{reach.user}" if reach.user else "")
         wanted = status or "", kind or ""
-        return _page(await self._run("page", name, reach.tenant, after or "", limit, *wanted, LOOKS_PER_PAGE))
+        return _page(await self._call("page", name, reach.tenant, after or "", limit, *wanted, LOOKS_PER_PAGE))
 
     async def children(
         self, reach: Reach, parent_id: str, *, status: JobStatus | None, kind: str | None, limit: int, after: str | None
     ) -> Page:
         name = f"children:{reach.tenant}:{parent_id}"
         wanted = status or "", kind or "", LOOKS_PER_PAGE, parent_id, reach.user or ""
-        answer = await self._run("page", name, reach.tenant, after or "", limit, *wanted)
+        answer = await self._call("page", name, reach.tenant, after or "", limit, *wanted)
         if not answer:
             raise JobNotFound(parent_id)
         return _page(answer)
@@ -89,14 +89,14 @@ class RedisJobStore:
         self, reach: Reach, job_id: str, action: Action, by: str, *, from_step: int | None = None
     ) -> JobStatus:
         step = "" if from_step is None else from_step
-        answer = await self._run("steer", reach.tenant, job_id, reach.user or "", action, by, step)
+        answer = await self._call("steer", reach.tenant, job_id, reach.user or "", action, by, step)
         if answer[0] == "child":
             raise ChildOfMap(job_id, answer[1])
         return _new_status(answer, job_id, action, from_step)
 
     async def decide(self, reach: Reach, job_id: str, step: int, verdict: Verdict) -> JobStatus:
         result = json.dumps(verdict.result, ensure_ascii=False)
-        answer = await self._run(
+        answer = await self._call(
             "decide", reach.tenant, job_id, reach.user or "", verdict.action, step, verdict.by, verdict.comment, result,
             "1" if verdict.administers else "",
         )  # fmt: skip
@@ -109,7 +109,7 @@ class RedisJobStore:
         if step >= len(definitions):
             raise StepNotFound(seen.job_id, step)
         before, definitions[step] = definitions[step], definition
-        answer = await self._run(
+        answer = await self._call(
             "edit", reach.tenant, seen.job_id, reach.user or "", step, seen.edits,
             definition.model_dump_json(exclude_unset=True),
             written.plan(definitions), by, comment, before.model_dump_json(exclude_unset=True),
@@ -120,7 +120,7 @@ class RedisJobStore:
         return True
 
     async def events(self, reach: Reach, job_id: str, *, after: int, limit: int) -> EventBatch:
-        answer = await self._run("events", reach.tenant, job_id, reach.user or "", after, limit)
+        answer = await self._call("events", reach.tenant, job_id, reach.user or "", after, limit)
         if not answer:
             raise JobNotFound(job_id)
         status, traceparent, last, texts = answer
@@ -132,10 +132,10 @@ class RedisJobStore:
         return self._news.watch(*job_ids)
 
     async def workers(self) -> list[WorkerRecord]:
-        return written.worker_records(await self._run("workers", ""))
+        return written.worker_records(await self._call("workers", ""))
 
     async def queues(self, tenant: str) -> list[QueueLoad]:
-        rows = await self._run("queues", tenant, *self._queues)
+        rows = await self._call("queues", tenant, *self._queues)
         return [
             QueueLoad(queue, written.load(*row[:3]), written.load(*row[3:]))
             for queue, row in zip(self._queues, rows, strict=True)
@@ -152,10 +152,6 @@ class RedisJobStore:
         if advice:
             raise Degraded("; ".join(advice))
         return ""
-
-    async def _run(self, script: str, *arguments: str | int) -> Any:
-        with store_away():
-            return await self._scripts[script](keys=[PREFIX], args=arguments)
 
 
 def _page(answer: Sequence[Any]) -> Page:

@@ -24,6 +24,7 @@ from kit.settings import SettingsError
 from kit.tasks import background
 from kit.telemetry import Telemetry
 from services.jobs.allowed import Allowed, addresses
+from services.jobs.calls_redis import Calls
 from services.jobs.engine import Engine, Manner
 from services.jobs.execution import Executor
 from services.jobs.functions import FunctionRunner, FunctionsError, load_functions
@@ -72,14 +73,15 @@ async def run(settings: Settings, *, lifeline: bool = False) -> None:
         redis = await opened.enter_async_context(connect(settings.redis_url, connections=settings.concurrency + 10))
         # Of its own, and with a longer time-out, because it waits on purpose.
         blocking = await opened.enter_async_context(connect(settings.redis_url, timeout_seconds=10, connections=1))
+        call = await opened.enter_async_context(Calls(redis, settings.bounds).open())
         outside = await opened.enter_async_context(outside_http(timeout_seconds=120, connect_seconds=2))
         allowed = Allowed(addresses(settings.http_allowed))
         secret = settings.webhook_secret.get_secret_value()
         if secret:
-            sender = Sender(RedisWebhooks(redis, settings.bounds), outside, allowed, secret, SystemClock())
+            sender = Sender(RedisWebhooks(call), outside, allowed, secret, SystemClock())
             await opened.enter_async_context(background(sender.run()))
         engine = Engine(
-            queue=RedisWorkQueue(redis, blocking, settings.bounds, settings.served),
+            queue=RedisWorkQueue(call, blocking, settings.served),
             pulse=RedisPulse(settings.redis_url, settings.bounds),
             executor=Executor(
                 await _runners(settings, opened, HttpRunner(outside, allowed, settings.max_result_bytes)),
@@ -88,7 +90,7 @@ async def run(settings: Settings, *, lifeline: bool = False) -> None:
                 retry_longest_seconds=settings.retry_longest_seconds,
             ),
             telemetry=telemetry,
-            tender=Tender(RedisSchedules(redis, settings.bounds)),
+            tender=Tender(RedisSchedules(call)),
             worker_id=f"worker-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}",
             manner=Manner(
                 concurrency=settings.concurrency,

@@ -1,7 +1,7 @@
 -- A worker's sign of life. ARGV: worker, what it is doing (JSON), then tenant, id, epoch of each held job
 -- Returns which of them (1, 2, 3 …) are lost to it.
-redis.call('ZADD', prefix .. 'workers', now, ARGV[1])
-redis.call('HSET', prefix .. 'workers:about', ARGV[1], ARGV[2])
+redis.call('ZADD', PREFIX .. 'workers', now, ARGV[1])
+redis.call('HSET', PREFIX .. 'workers:about', ARGV[1], ARGV[2])
 local lost = {}
 for at = 3, #ARGV, 3 do
   local job = find(ARGV[at], ARGV[at + 1])

@@ -31,10 +31,8 @@ elseif action == 'skip' and job.status == 'paused' and here then
   end)
   decide(job, action, action, by, comment, 'null')
 elseif action == 'skip' and job.status == 'paused' and index > job.cursor and (state or 'pending') == 'pending' then
-  set_step(job, {
-    status = 'skipped', result = 'null', finished_at = now,
-    verdict = cjson.encode({decision = action, by = by, comment = comment, at = now}),
-  }, index)
+  local verdict = cjson.encode({decision = action, by = by, comment = comment, at = now})
+  set_step(job, {'status', 'skipped', 'result', 'null', 'finished_at', now, 'verdict', verdict}, index)
   emit_step(job, 'step.finished', 'skipped', {by = by, comment = comment}, index)
 else
   return {'not_waiting'}

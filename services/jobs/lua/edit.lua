@@ -14,7 +14,7 @@ local before = get_step(job, 'versions', index)
 before = before and string.sub(before, 2, -2) .. ',' or ''
 for _, field in ipairs(OF_A_RUN) do redis.call('HDEL', job.steps, index .. ':' .. field) end
 if index == job.cursor then clear_wake(job) end
-set_step(job, {definition = ARGV[6], versions = '[' .. before .. version .. ']'}, index)
+set_step(job, {'definition', ARGV[6], 'versions', '[' .. before .. version .. ']'}, index)
 redis.call('HSET', job.key, 'plan', ARGV[7], 'last_update', now)
 redis.call('HINCRBY', job.key, 'edits', 1)
 emit_step(job, 'step.edited', 'pending', {by = ARGV[8], comment = ARGV[9]}, index)

@@ -4,7 +4,7 @@ local job, epoch, index = find(ARGV[1], ARGV[2]), tonumber(ARGV[3]), tonumber(AR
 local kind, reason, delay = ARGV[5], ARGV[6], tonumber(ARGV[7])
 if not holds(job, epoch) or job.cursor ~= index then return {'lost'} end
 if kind == 'retry' then
-  set_step(job, {status = 'pending', error = reason})
+  set_step(job, {'status', 'pending', 'error', reason})
   emit_step(job, 'step.retry', 'pending', {error = reason, delay_ms = delay})
   set_wake(job, now + delay)
   move(job, 'fail', job.status == 'pausing' and 'paused' or 'scheduled', {error = reason})

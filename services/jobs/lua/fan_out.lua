@@ -17,7 +17,8 @@ for item = 0, #ARGV - 7 do
     redis.call('RPUSH', job.pending, cjson.encode(arguments))
   end
 end
-set_step(job, {total = #ARGV - 6, ended = ended, failed = 0, live = live, parallel = ARGV[5], partial = ARGV[6]})
+set_step(job, {'total', #ARGV - 6, 'ended', ended, 'failed', 0, 'live', live,
+  'parallel', ARGV[5], 'partial', ARGV[6]})
 move(job, 'fan_out', job.status == 'pausing' and 'paused' or 'scheduled', {})
 rejoin(job)
 return 'done'

@@ -1,7 +1,7 @@
 -- Gives a worker jobs and begins their next steps. ARGV: worker, number of this call, how many, then its queues
 -- The same number again gives the same jobs: the answer got lost. Returns {{tenant, id, job's fields, steps' fields} …}.
 local worker, number, wanted = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local receipt = prefix .. 'fetched:' .. worker
+local receipt = PREFIX .. 'fetched:' .. worker
 local known = redis.call('GET', receipt)
 known = known and cjson.decode(known)
 local rows = {}

@@ -3,7 +3,7 @@
 local tenant, rows = ARGV[1], {}
 
 local function oldest(queue, whose)
-  local first = redis.call('ZRANGE', prefix .. 'waits:' .. queue .. ':' .. whose, 0, 0, 'WITHSCORES')
+  local first = redis.call('ZRANGE', PREFIX .. 'waits:' .. queue .. ':' .. whose, 0, 0, 'WITHSCORES')
   return first[2] and now - tonumber(first[2]) or 0
 end
 

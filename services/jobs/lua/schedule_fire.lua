@@ -23,7 +23,7 @@ if count > 0 then redis.call('DEL', schedule.waiting) end
 for at = 9, 7 + 2 * count, 2 do
   local tick, id = ARGV[at], ARGV[at + 1]
   -- A tick whose job exists was fired before: a clock was set back, say.
-  if redis.call('EXISTS', prefix .. 'job:' .. schedule.tenant .. ':' .. id) == 0 then
+  if redis.call('EXISTS', PREFIX .. 'job:' .. schedule.tenant .. ':' .. id) == 0 then
     local others = under_way(schedule)
     if #others == 0 or overlap == 'replace' then
       start(tick, id, others)

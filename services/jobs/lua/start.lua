@@ -25,7 +25,7 @@ end
 
 for _, each in ipairs(jobs) do
   local tenant, owner, idempotency = each[1], each[2], each[4]
-  local promise = prefix .. 'idem:' .. tenant .. ':' .. owner .. ':' .. idempotency
+  local promise = PREFIX .. 'idem:' .. tenant .. ':' .. owner .. ':' .. idempotency
   local known = idempotency ~= '' and redis.call('HGET', promise, 'fingerprint')
   if known and known ~= each[5] then return {'reused'} end
   if not known then

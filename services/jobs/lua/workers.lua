@@ -1,6 +1,6 @@
 -- Who was heard of within the last few leases; forgets the others. ARGV: worker that leaves, or ''
 -- Returns {worker, last seen, what it is doing, …}.
-local seen, about = prefix .. 'workers', prefix .. 'workers:about'
+local seen, about = PREFIX .. 'workers', PREFIX .. 'workers:about'
 local gone = redis.call('ZRANGE', seen, '-inf', now - 3 * LEASE_MS, 'BYSCORE')
 table.insert(gone, ARGV[1])
 for _, worker in ipairs(gone) do

@@ -7,6 +7,7 @@ import pytest
 from bureau_contracts.jobs import JobStatus
 from deploy.local.valkey import EmbeddedValkey
 from kit.redis import connect
+from services.jobs.calls_redis import Calls
 from services.jobs.errors import StoreFull
 from services.jobs.memory_redis import RedisMemory
 from services.jobs.news_redis import RedisNews
@@ -17,10 +18,17 @@ from tests.job_stores import ANN, NAP, Jobs, open_redis
 
 async def test_above_its_part_of_the_memory_only_new_jobs_are_refused(quick_folder: Path, tmp_path: Path) -> None:
     with EmbeddedValkey(tmp_path, fast=True) as server:
-        async with open_redis(Bounds(), server.url) as jobs, connect(server.url) as redis:
+        async with (
+            open_redis(Bounds(), server.url) as jobs,
+            connect(server.url) as redis,
+            Calls(redis, Bounds()).open() as call,
+        ):
             memory = RedisMemory(redis, 0.85)
             jobs = Jobs(
-                RedisJobStore(redis, RedisNews(redis), Bounds(), memory), jobs.queue, jobs.pulse, jobs.schedules
+                RedisJobStore(call, redis, RedisNews(redis), ("default",), memory),
+                jobs.queue,
+                jobs.pulse,
+                jobs.schedules,
             )
             await memory.read()
             started = await jobs.start(NAP)

@@ -1,6 +1,7 @@
 """The port of webhooks on a real Valkey: one at a time has each, and whoever is lost does not lose it."""
 
 from kit.redis import connect
+from services.jobs.calls_redis import Calls
 from services.jobs.states import Action
 from services.jobs.store import Bounds
 from services.jobs.webhook_store import Outcome
@@ -19,8 +20,12 @@ async def cancelled(jobs: Jobs) -> str:
 
 
 async def test_a_webhook_is_given_to_one_until_its_lease_has_run_out(jobs: Jobs, redis_url: str) -> None:
-    async with connect(redis_url) as one, connect(redis_url) as other:
-        first, second = RedisWebhooks(one, Bounds()), RedisWebhooks(other, Bounds())
+    async with (
+        connect(redis_url) as redis,
+        Calls(redis, Bounds()).open() as one,
+        Calls(redis, Bounds()).open() as other,
+    ):
+        first, second = RedisWebhooks(one), RedisWebhooks(other)
         job_id = await cancelled(jobs)
         (mine_now,) = await first.due(LEASE)
         assert (mine_now.record.job_id, mine_now.attempts) == (job_id, 1)
@@ -36,8 +41,8 @@ async def test_a_webhook_is_given_to_one_until_its_lease_has_run_out(jobs: Jobs,
 
 
 async def test_what_was_settled_is_not_due_again_and_a_retry_is_later(jobs: Jobs, redis_url: str) -> None:
-    async with connect(redis_url) as redis:
-        webhooks = RedisWebhooks(redis, Bounds())
+    async with connect(redis_url) as redis, Calls(redis, Bounds()).open() as call:
+        webhooks = RedisWebhooks(call)
         await cancelled(jobs)
         await cancelled(jobs)
         one, other = await webhooks.due(60)
@@ -48,8 +53,8 @@ async def test_what_was_settled_is_not_due_again_and_a_retry_is_later(jobs: Jobs
 
 
 async def test_a_job_that_was_retried_meanwhile_is_not_settled_by_the_old_run(jobs: Jobs, redis_url: str) -> None:
-    async with connect(redis_url) as redis:
-        webhooks = RedisWebhooks(redis, Bounds())
+    async with connect(redis_url) as redis, Calls(redis, Bounds()).open() as call:
+        webhooks = RedisWebhooks(call)
         job_id = await cancelled(jobs)
         (old,) = await webhooks.due(60)
         await jobs.store.steer(mine(), job_id, Action.RETRY, "ann")

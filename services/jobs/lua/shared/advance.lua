@@ -59,7 +59,7 @@ end
 local function give_up(job, action, reason)
   local data, once, losses = {reason = reason}, step(job)[1] == ONCE, 0
   if action == 'lose' then losses = redis.call('HINCRBY', job.key, 'losses', 1) end
-  if once then doubt(job, reason) else set_step(job, {status = 'pending'}) end
+  if once then doubt(job, reason) else set_step(job, {'status', 'pending'}) end
   if losses >= MAX_LOSSES and not once then
     fail_step(job, reason, {})
     fail_job(job, action, reason .. ', ' .. losses .. ' times in the same step', data)
@@ -84,7 +84,7 @@ local function abandon(job, reason, doubtful)
   if HELD[job.status] and doubtful then
     doubt(job, reason)
   elseif get_step(job, 'status') == 'in_progress' then
-    set_step(job, {status = 'pending'})
+    set_step(job, {'status', 'pending'})
   end
 end
 
@@ -106,7 +106,7 @@ end
 
 local function pause_job(job, data)
   if job.status == 'waiting_approval' and job.wake_at then
-    set_step(job, {left = math.max(0, job.wake_at - now)})
+    set_step(job, {'left', math.max(0, job.wake_at - now)})
     clear_wake(job)
   end
   move(job, 'pause', job.status == 'running' and 'pausing' or 'paused', {by = data.by})
@@ -141,7 +141,10 @@ local function retry_job(job, data, from)
   if FINAL[job.status] then
     redis.call('HINCRBY', job.key, 'attempt', 1)
     local whole = redis.call('HGET', job.key, 'deadline_ms')
-    if whole then redis.call('HSET', job.key, 'time_left', whole) end
+    if whole then
+      job.time_left = tonumber(whole)
+      redis.call('HSET', job.key, 'time_left', whole)
+    end
   end
   advance(job, 'retry', data)
 end
@@ -149,7 +152,7 @@ end
 -- A human's decision, or the one that an expiry makes (`action` expire), on the step at the cursor.
 local function decide(job, action, decision, by, comment, result)
   local data = {by = by, comment = comment}
-  set_step(job, {verdict = cjson.encode({decision = decision, by = by, comment = comment, at = now})})
+  set_step(job, {'verdict', cjson.encode({decision = decision, by = by, comment = comment, at = now})})
   if step(job)[1] == BREAKPOINT and get_step(job, 'status') == 'in_progress' then
     emit_step(job, 'breakpoint.resumed', decision, {by = by, comment = comment})
   end

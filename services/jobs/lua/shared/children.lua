@@ -5,7 +5,7 @@
 -- Returns {'created' | 'known', id, status} or {'reused'}.
 local function start_job(arguments)
   local tenant, owner, id, idempotency, fingerprint = unpack(arguments, 1, 5)
-  local promise = prefix .. 'idem:' .. tenant .. ':' .. owner .. ':' .. idempotency
+  local promise = PREFIX .. 'idem:' .. tenant .. ':' .. owner .. ':' .. idempotency
   if idempotency ~= '' then
     local known = redis.call('HMGET', promise, 'job', 'fingerprint')
     if known[1] then
@@ -14,20 +14,20 @@ local function start_job(arguments)
     end
     redis.call('HSET', promise, 'job', id, 'fingerprint', fingerprint)
   end
-  local key = prefix .. 'job:' .. tenant .. ':' .. id
-  redis.call('HSET', key, 'owner', owner, 'idempotency_key', idempotency, 'plan', arguments[7],
-    'status', 'new', 'epoch', 0, 'cursor', 0, 'seq', 0, 'attempt', 1, 'losses', 0, 'created_at', now)
-  redis.call('HSET', key, unpack(arguments, 8))
+  local key = PREFIX .. 'job:' .. tenant .. ':' .. id
+  redis.call('HSET', key, 'owner', owner, 'idempotency_key', idempotency, 'plan', arguments[7], 'status', 'new',
+    'epoch', 0, 'cursor', 0, 'seq', 0, 'attempt', 1, 'losses', 0, 'created_at', now, unpack(arguments, 8))
   local job = find(tenant, id)
   if job.parent then
-    redis.call('ZADD', prefix .. 'children:' .. tenant .. ':' .. job.parent, 0, id)
-    redis.call('SADD', prefix .. 'live:' .. tenant .. ':' .. job.parent, id)
+    redis.call('ZADD', PREFIX .. 'children:' .. tenant .. ':' .. job.parent, 0, id)
+    redis.call('SADD', PREFIX .. 'live:' .. tenant .. ':' .. job.parent, id)
   else
     set_index(job, 'index', true)
   end
   local deadline = redis.call('HGET', key, 'deadline_ms')
   if deadline then
-    redis.call('HSET', key, 'time_left', math.max(0, (job.wake_at or now) - now) + tonumber(deadline))
+    job.time_left = math.max(0, (job.wake_at or now) - now) + tonumber(deadline)
+    redis.call('HSET', key, 'time_left', job.time_left)
   end
   advance(job, 'start', {by = arguments[6]})
   return {'created', id, job.status}

@@ -1,13 +1,14 @@
--- A job: its keys, its steps and its events. Comes before every script, behind a few lines that Python writes: ALLOWED
--- (the table of services/jobs/states.py), FINAL, HELD, ON_THE_CLOCK, LIMITS and some numbers. What callers sent
--- (definitions, results) is never decoded here, only kept.
+-- A job: its keys, its steps and its events. Everything here and in the other files is one library that Redis loads once
+-- (services/jobs/library.py), behind a few lines that Python writes: PREFIX, ALLOWED (the table of services/jobs/states.py),
+-- FINAL, HELD, ON_THE_CLOCK, LIMITS, QUEUES and some numbers. What callers sent (definitions, results) is never decoded
+-- here, only kept.
 --
--- KEYS[1] is the partition's prefix, "jobs:{0}:". Every key is made from it, so all have one hash tag and one slot.
-local prefix = KEYS[1]
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local LEASES, TIMERS, DEADLINES = prefix .. 'leases', prefix .. 'timers', prefix .. 'deadlines'
-local ENDED, DUE, WEBHOOKS = prefix .. 'ended', prefix .. 'due', prefix .. 'webhooks'
+-- PREFIX is the partition's, "jobs:{0}:". Every key is made from it, so all have one hash tag and one slot.
+local LEASES, TIMERS, DEADLINES = PREFIX .. 'leases', PREFIX .. 'timers', PREFIX .. 'deadlines'
+local ENDED, DUE, WEBHOOKS = PREFIX .. 'ended', PREFIX .. 'due', PREFIX .. 'webhooks'
+
+-- Of the call that is under way: its time in milliseconds, and what has happened in it.
+local now, said
 
 -- A step in a job's plan is {kind, name, milliseconds, what an expiry decides, approvers}; these are the kinds.
 local ONCE, WAIT, BREAKPOINT, MAP = 'once', 'wait', 'breakpoint', 'map'
@@ -16,10 +17,10 @@ local ONCE, WAIT, BREAKPOINT, MAP = 'once', 'wait', 'breakpoint', 'map'
 local OF_A_RUN = {'status', 'attempts', 'result', 'error', 'verdict', 'started_at', 'finished_at', 'progress', 'note',
   'state', 'left', 'total', 'ended', 'failed', 'live', 'parallel', 'partial'}
 
--- Whether the table has such a row; `to` may be left out. A text is searched, because a table would be built anew with
--- every call of a script.
+-- Whether the table has such a row; `to` may be left out.
 local function allowed(action, from, to)
-  return string.find(ALLOWED, ' ' .. action .. ':' .. from .. '>' .. (to and to .. ' ' or ''), 1, true)
+  local targets = ALLOWED[action][from]
+  return targets and (not to or targets[to])
 end
 
 local function split(member)
@@ -29,18 +30,21 @@ end
 -- nil when there is no such job, or (with a user that is not '') when it is not this user's.
 local function find(tenant, id, user)
   local member = tenant .. ':' .. id
-  local key = prefix .. 'job:' .. member
+  local key = PREFIX .. 'job:' .. member
   local found = redis.call('HMGET', key, 'owner', 'status', 'epoch', 'cursor', 'plan', 'wake_at', 'schedule', 'queue',
-    'kind', 'parent', 'item', 'deadline_at')
+    'kind', 'parent', 'item', 'deadline_at', 'started_at', 'priority', 'place', 'line',
+    'time_left')
   if not found[1] or (user and user ~= '' and user ~= found[1]) then return nil end
   return {
     tenant = tenant, id = id, member = member, key = key, owner = found[1], status = found[2],
     epoch = tonumber(found[3]), cursor = tonumber(found[4]), plan = cjson.decode(found[5]),
     wake_at = tonumber(found[6] or nil), schedule = found[7], queue = found[8], kind = found[9],
-    parent = found[10], item = found[11], deadline_at = tonumber(found[12] or nil),
-    steps = prefix .. 'steps:' .. member, events = prefix .. 'events:' .. member,
-    children = prefix .. 'children:' .. member, live = prefix .. 'live:' .. member,
-    pending = prefix .. 'pending:' .. member,
+    parent = found[10], item = found[11], deadline_at = tonumber(found[12] or nil), started_at = found[13],
+    priority = tonumber(found[14]), place = tonumber(found[15] or nil), line = found[16],
+    time_left = tonumber(found[17] or nil),
+    steps = PREFIX .. 'steps:' .. member, events = PREFIX .. 'events:' .. member,
+    children = PREFIX .. 'children:' .. member, live = PREFIX .. 'live:' .. member,
+    pending = PREFIX .. 'pending:' .. member,
   }
 end
 
@@ -69,10 +73,11 @@ local function get_step(job, field, index)
   return redis.call('HGET', job.steps, (index or job.cursor) .. ':' .. field)
 end
 
+-- `fields`: name, value, name, value …
 local function set_step(job, fields, index)
-  for field, value in pairs(fields) do
-    redis.call('HSET', job.steps, (index or job.cursor) .. ':' .. field, value)
-  end
+  index = (index or job.cursor) .. ':'
+  for at = 1, #fields, 2 do fields[at] = index .. fields[at] end
+  redis.call('HSET', job.steps, unpack(fields))
 end
 
 local function count_step(job, field, by)
@@ -80,17 +85,37 @@ local function count_step(job, field, by)
 end
 
 local function clear_step(job, ...)
-  for _, field in ipairs({...}) do
-    redis.call('HDEL', job.steps, job.cursor .. ':' .. field)
-  end
+  local fields = {...}
+  for at = 1, #fields do fields[at] = job.cursor .. ':' .. fields[at] end
+  redis.call('HDEL', job.steps, unpack(fields))
+end
+
+local function add(fields, ...)
+  for _, each in ipairs({...}) do fields[#fields + 1] = each end
 end
 
 local function emit(job, kind, status, data)
-  local seq = redis.call('HINCRBY', job.key, 'seq', 1)
-  local event = cjson.encode({seq = seq, type = kind, status = status, timestamp = now, data = data})
-  redis.call('RPUSH', job.events, event)
-  redis.call('LTRIM', job.events, -EVENTS_KEPT, -1)
-  redis.call('PUBLISH', prefix .. 'live:' .. job.id, seq)
+  local mine = said[job.member]
+  if not mine then
+    mine = {job = job}
+    said[job.member] = mine
+  end
+  mine[#mine + 1] = {type = kind, status = status, timestamp = now, data = data}
+end
+
+-- At the end of a call: numbers what has happened, keeps it, and says that there is something to read.
+local function tell()
+  for _, mine in pairs(said) do
+    local job, count = mine.job, #mine
+    local last = redis.call('HINCRBY', job.key, 'seq', count)
+    for at = 1, count do
+      mine[at].seq = last - count + at
+      mine[at] = cjson.encode(mine[at])
+    end
+    redis.call('RPUSH', job.events, unpack(mine))
+    if last > EVENTS_KEPT then redis.call('LTRIM', job.events, -EVENTS_KEPT, -1) end
+    redis.call('PUBLISH', PREFIX .. 'live:' .. job.id, last)
+  end
 end
 
 local function emit_step(job, kind, status, data, index)
@@ -111,7 +136,7 @@ end
 
 local function begin(job)
   local attempts = count_step(job, 'attempts', 1)
-  set_step(job, {status = 'in_progress', started_at = now})
+  set_step(job, {'status', 'in_progress', 'started_at', now})
   emit_step(job, 'step.started', 'in_progress', {attempt = attempts})
   return attempts
 end
@@ -119,5 +144,5 @@ end
 -- As if it had not begun: nothing was done yet.
 local function unbegin(job)
   count_step(job, 'attempts', -1)
-  set_step(job, {status = 'pending'})
+  set_step(job, {'status', 'pending'})
 end

@@ -2,23 +2,22 @@
 local child_ended, ask, unask
 
 local function keep_time(job, from, to)
-  if ON_THE_CLOCK[to] and not ON_THE_CLOCK[from] then
-    local left = redis.call('HGET', job.key, 'time_left')
-    if not left then return end
-    job.deadline_at = now + tonumber(left)
+  if ON_THE_CLOCK[to] and not ON_THE_CLOCK[from] and job.time_left then
+    job.deadline_at = now + job.time_left
     redis.call('HSET', job.key, 'deadline_at', job.deadline_at)
     redis.call('ZADD', DEADLINES, job.deadline_at, job.member)
   elseif ON_THE_CLOCK[from] and not ON_THE_CLOCK[to] and job.deadline_at then
-    redis.call('HSET', job.key, 'time_left', math.max(0, job.deadline_at - now))
+    job.time_left = math.max(0, job.deadline_at - now)
+    job.deadline_at = nil
+    redis.call('HSET', job.key, 'time_left', job.time_left)
     redis.call('HDEL', job.key, 'deadline_at')
     redis.call('ZREM', DEADLINES, job.member)
-    job.deadline_at = nil
   end
 end
 
 local function set_index(job, name, there)
   for _, key in ipairs({name .. ':' .. job.tenant, name .. ':' .. job.tenant .. ':' .. job.owner}) do
-    if there then redis.call('ZADD', prefix .. key, 0, job.id) else redis.call('ZREM', prefix .. key, job.id) end
+    if there then redis.call('ZADD', PREFIX .. key, 0, job.id) else redis.call('ZREM', PREFIX .. key, job.id) end
   end
 end
 
@@ -32,7 +31,7 @@ local function end_job(job, action)
   end
   local schedule = job.schedule and job.tenant .. ':' .. job.schedule
   -- A tick of its schedule may wait for this end.
-  if schedule and redis.call('EXISTS', prefix .. 'waiting:' .. schedule) == 1 then
+  if schedule and redis.call('EXISTS', PREFIX .. 'waiting:' .. schedule) == 1 then
     redis.call('ZADD', DUE, now, schedule)
   end
 end
@@ -41,7 +40,7 @@ local function revive(job)
   redis.call('ZREM', ENDED, job.member)
   redis.call('ZREM', WEBHOOKS, job.member)
   set_index(job, 'dead', false)
-  if job.parent then redis.call('SADD', prefix .. 'live:' .. job.tenant .. ':' .. job.parent, job.id) end
+  if job.parent then redis.call('SADD', PREFIX .. 'live:' .. job.tenant .. ':' .. job.parent, job.id) end
 end
 
 -- `worker` goes with the action `take`.
@@ -59,21 +58,22 @@ local function move(job, action, to, data, worker)
   elseif from == 'waiting_approval' then
     unask(job)
   end
+  local fields = {'status', to, 'last_update', now}
+  if to == 'queued' then
+    enqueue(job, fields)
+  elseif HELD[to] and not HELD[from] then
+    hold(job, worker, fields)
+  elseif to == 'waiting_approval' then
+    ask(job)
+  end
   job.status = to
-  redis.call('HSET', job.key, 'status', to, 'last_update', now)
+  redis.call('HSET', job.key, unpack(fields))
   if (to == 'scheduled' or to == 'waiting_approval') and job.wake_at then
     redis.call('ZADD', TIMERS, job.wake_at, job.member)
   elseif from == 'scheduled' or from == 'waiting_approval' then
     redis.call('ZREM', TIMERS, job.member)
   end
   keep_time(job, from, to)
-  if to == 'queued' then
-    enqueue(job)
-  elseif HELD[to] and not HELD[from] then
-    hold(job, worker)
-  elseif to == 'waiting_approval' then
-    ask(job)
-  end
   if from ~= to then
     data.from, data.action = from, action
     emit(job, 'job.transition', to, data)
@@ -87,16 +87,16 @@ end
 -- The step is done with: passed or skipped. Its result is written once.
 local function close(job, status, result, data)
   redis.call('HSETNX', job.steps, job.cursor .. ':result', result)
-  set_step(job, {status = status, finished_at = now})
+  set_step(job, {'status', status, 'finished_at', now})
   clear_step(job, 'error', 'state', 'left')
   emit_step(job, 'step.finished', status, data)
   job.cursor = job.cursor + 1
   redis.call('HSET', job.key, 'cursor', job.cursor, 'losses', 0)
-  clear_wake(job)
+  if job.wake_at then clear_wake(job) end
 end
 
 local function fail_step(job, reason, data)
-  set_step(job, {status = 'failed', error = reason, finished_at = now})
+  set_step(job, {'status', 'failed', 'error', reason, 'finished_at', now})
   data.error = reason
   emit_step(job, 'step.finished', 'failed', data)
 end
@@ -108,7 +108,7 @@ end
 
 -- Nobody knows whether the step took effect.
 local function doubt(job, reason)
-  set_step(job, {status = 'unknown_outcome', error = reason, finished_at = now})
+  set_step(job, {'status', 'unknown_outcome', 'error', reason, 'finished_at', now})
   emit_step(job, 'step.finished', 'unknown_outcome', {error = reason})
 end
 
@@ -116,14 +116,14 @@ end
 ask = function(job)
   if get_step(job, 'status') ~= 'in_progress' then return end
   for _, approver in ipairs(step(job)[5] or {}) do
-    redis.call('ZADD', prefix .. 'inbox:' .. job.tenant .. ':' .. approver, 0, job.id)
-    redis.call('SADD', prefix .. 'asked:' .. job.member, approver)
+    redis.call('ZADD', PREFIX .. 'inbox:' .. job.tenant .. ':' .. approver, 0, job.id)
+    redis.call('SADD', PREFIX .. 'asked:' .. job.member, approver)
   end
 end
 
 unask = function(job)
-  for _, approver in ipairs(redis.call('SMEMBERS', prefix .. 'asked:' .. job.member)) do
-    redis.call('ZREM', prefix .. 'inbox:' .. job.tenant .. ':' .. approver, job.id)
+  for _, approver in ipairs(redis.call('SMEMBERS', PREFIX .. 'asked:' .. job.member)) do
+    redis.call('ZREM', PREFIX .. 'inbox:' .. job.tenant .. ':' .. approver, job.id)
   end
-  redis.call('DEL', prefix .. 'asked:' .. job.member)
+  redis.call('DEL', PREFIX .. 'asked:' .. job.member)
 end

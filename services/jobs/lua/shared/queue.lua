@@ -7,7 +7,7 @@
 -- waits:<queue>:<tenant>         the same jobs by the moment since when they wait
 -- counts                         jobs that run and that wait, by queue, kind and tenant
 -- bell:<queue>                   not empty when a worker should look
-local COUNTS, RATES = prefix .. 'counts', prefix .. 'rates'
+local COUNTS, RATES = PREFIX .. 'counts', PREFIX .. 'rates'
 -- Priority comes before place: nobody counts to 2^48.
 local PRIORITY = 2 ^ 48
 local TENANTS_AT_ONCE = 20
@@ -65,12 +65,12 @@ local function charge(scope, name)
 end
 
 local function ring(queue)
-  local bell = prefix .. 'bell:' .. queue
+  local bell = PREFIX .. 'bell:' .. queue
   if redis.call('LLEN', bell) == 0 then redis.call('RPUSH', bell, 1) end
 end
 
 local function turns_of(queue)
-  return prefix .. 'turns:' .. queue
+  return PREFIX .. 'turns:' .. queue
 end
 
 local function line_of(job)
@@ -79,25 +79,21 @@ local function line_of(job)
 end
 
 -- The names of its keys: lines, its line, waits.
-local function places(job, line)
+local function places(job)
   local own = job.queue .. ':' .. job.tenant
-  return prefix .. 'lines:' .. own, prefix .. 'line:' .. own .. ':' .. line, prefix .. 'waits:' .. own
+  return PREFIX .. 'lines:' .. own, PREFIX .. 'line:' .. own .. ':' .. job.line, PREFIX .. 'waits:' .. own
 end
 
-local function enqueue(job)
-  local found = redis.call('HMGET', job.key, 'priority', 'place')
-  local place = found[2]
-  if not place then
-    -- Kept: who is interrupted comes back to where it was.
-    place = redis.call('INCR', prefix .. 'places')
-    redis.call('HSET', job.key, 'place', place)
-  end
-  local line = line_of(job)
-  local lines, members, waits = places(job, line)
+-- What `enqueue` and `hold` add to `fields` is written with the job's new status.
+local function enqueue(job, fields)
+  -- Kept: who is interrupted comes back to where it was.
+  job.place = job.place or redis.call('INCR', PREFIX .. 'places')
+  job.line = line_of(job)
+  add(fields, 'place', job.place, 'line', job.line)
+  local lines, members, waits = places(job)
   local turns = turns_of(job.queue)
-  redis.call('HSET', job.key, 'line', line)
-  redis.call('SADD', lines, line)
-  redis.call('ZADD', members, string.format('%.0f', (9 - tonumber(found[1])) * PRIORITY + place), job.id)
+  redis.call('SADD', lines, job.line)
+  redis.call('ZADD', members, string.format('%.0f', (9 - job.priority) * PRIORITY + job.place), job.id)
   redis.call('ZADD', waits, now, job.id)
   if not redis.call('ZSCORE', turns, job.tenant) then
     -- Who was away has not saved up turns.
@@ -109,25 +105,24 @@ local function enqueue(job)
 end
 
 local function dequeue(job)
-  local line = redis.call('HGET', job.key, 'line')
-  local lines, members, waits = places(job, line)
-  redis.call('HDEL', job.key, 'line')
+  local lines, members, waits = places(job)
   redis.call('ZREM', members, job.id)
   redis.call('ZREM', waits, job.id)
   if redis.call('EXISTS', members) == 0 then
-    redis.call('SREM', lines, line)
+    redis.call('SREM', lines, job.line)
     if redis.call('EXISTS', lines) == 0 then redis.call('ZREM', turns_of(job.queue), job.tenant) end
   end
   count('waiting', job, -1)
 end
 
 -- A worker has it from now on.
-local function hold(job, worker)
-  job.epoch = redis.call('HINCRBY', job.key, 'epoch', 1)
-  redis.call('HSET', job.key, 'worker', worker)
+local function hold(job, worker, fields)
+  job.epoch = job.epoch + 1
+  add(fields, 'epoch', job.epoch, 'worker', worker)
   redis.call('ZADD', LEASES, now + LEASE_MS, job.member)
   count('running', job, 1)
-  if redis.call('HSETNX', job.key, 'started_at', now) == 1 then
+  if not job.started_at then
+    add(fields, 'started_at', now)
     charge('queue', job.queue)
     charge('kind', job.kind)
     charge('tenant', job.tenant)
@@ -135,7 +130,6 @@ local function hold(job, worker)
 end
 
 local function let_go(job)
-  redis.call('HDEL', job.key, 'worker')
   redis.call('ZREM', LEASES, job.member)
   count('running', job, -1)
   -- It may have stood in the way of jobs in any queue.
@@ -145,22 +139,25 @@ local function let_go(job)
 end
 
 local function may_begin(job)
-  if redis.call('HEXISTS', job.key, 'started_at') == 1 then return true end
+  if job.started_at then return true end
   return not (too_soon('queue', job.queue) or too_soon('kind', job.kind) or too_soon('tenant', job.tenant))
 end
 
 -- The tenant's job that goes next, as far as limits allow.
 local function next_of(queue, tenant)
   if full('tenant', tenant) then return nil end
-  local own, best, id = queue .. ':' .. tenant, nil, nil
-  for _, line in ipairs(redis.call('SMEMBERS', prefix .. 'lines:' .. own)) do
+  local own, best, first = queue .. ':' .. tenant, nil, nil
+  for _, line in ipairs(redis.call('SMEMBERS', PREFIX .. 'lines:' .. own)) do
     if line == '' or not full('kind', line) then
-      local head = redis.call('ZRANGE', prefix .. 'line:' .. own .. ':' .. line, 0, 0, 'WITHSCORES')
+      local head = redis.call('ZRANGE', PREFIX .. 'line:' .. own .. ':' .. line, 0, 0, 'WITHSCORES')
       local score = tonumber(head[2])
-      if (not best or score < best) and may_begin(find(tenant, head[1])) then best, id = score, head[1] end
+      if not best or score < best then
+        local job = find(tenant, head[1])
+        if may_begin(job) then best, first = score, job end
+      end
     end
   end
-  return id and find(tenant, id)
+  return first
 end
 
 -- The queue's job that goes next; counts as its tenant's turn.

@@ -3,12 +3,12 @@
 
 local function find_schedule(tenant, id, user)
   local member = tenant .. ':' .. id
-  local key = prefix .. 'schedule:' .. member
+  local key = PREFIX .. 'schedule:' .. member
   local found = redis.call('HMGET', key, 'owner', 'version')
   if not found[1] or (user and user ~= '' and user ~= found[1]) then return nil end
   return {
     tenant = tenant, id = id, member = member, key = key, owner = found[1], version = found[2],
-    waiting = prefix .. 'waiting:' .. member, jobs = prefix .. 'fired:' .. member,
+    waiting = PREFIX .. 'waiting:' .. member, jobs = PREFIX .. 'fired:' .. member,
   }
 end
 

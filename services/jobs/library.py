@@ -1,5 +1,9 @@
-"""The Lua scripts of `lua/`, each behind what they share and the tables that Python gives it. Runs nothing itself."""
+"""The Lua of `lua/` as one library of functions, which Redis and Valkey load once and keep. Runs nothing itself.
 
+A script would build all that it shares anew with every call, which takes longer than most of them run.
+"""
+
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -12,30 +16,40 @@ PREFIX = "jobs:{0}:"
 """Of every key of partition 0, the only one there is yet. The braces make a Redis Cluster keep it in one slot."""
 
 _FOLDER = Path(__file__).parent / "lua"
-_SHARED = ("job", "queue", "move", "advance", "children", "schedules")
+_SHARED = ("job", "queue", "move", "advance", "children", "schedules", "calls")
 """In this order: each stands on those before it."""
 
 
-class Scripts:
-    """Every script's text, by its name."""
+class Library:
+    """Libraries of other versions and settings have other names, so that all can be there at once. One that nobody uses
+    any more (`FUNCTION LIST LIBRARYNAME bureau_jobs_*`) may be deleted; whoever needs it loads it again."""
 
     def __init__(self, bounds: Bounds) -> None:
-        shared = _header(bounds) + "".join((_FOLDER / "shared" / f"{name}.lua").read_text() for name in _SHARED)
-        self._texts = {path.stem: shared + path.read_text() for path in _FOLDER.glob("*.lua")}
+        body = _body(bounds)
+        self.name = f"bureau_jobs_{hashlib.sha256(body.encode()).hexdigest()[:12]}"
+        self.text = f"#!lua name={self.name}\nlocal NAME = '{self.name}'\n{body}"
 
-    def __getitem__(self, name: str) -> str:
-        return self._texts[name]
+    def function(self, name: str) -> str:
+        """Of `lua/<name>.lua`, as FCALL wants it."""
+        return f"{self.name}_{name}"
+
+
+def _body(bounds: Bounds) -> str:
+    shared = "".join((_FOLDER / "shared" / f"{name}.lua").read_text() for name in _SHARED)
+    functions = "".join(
+        f"register('{path.stem}', function(ARGV)\n{path.read_text()}end)\n" for path in sorted(_FOLDER.glob("*.lua"))
+    )
+    return _header(bounds) + shared + functions
 
 
 def _header(bounds: Bounds) -> str:
-    allowed = [
-        f" {action}:{source or 'new'}>{target} "
+    allowed = {
+        action: {source or "new": dict.fromkeys(targets, True) for source, targets in sources.items()}
         for action, sources in TABLE.items()
-        for source, targets in sources.items()
-        for target in sorted(targets)
-    ]
+    }
     constants = {
-        "ALLOWED": "".join(allowed),
+        "PREFIX": PREFIX,
+        "ALLOWED": allowed,
         "FINAL": dict.fromkeys(FINAL, True),
         "HELD": dict.fromkeys(HELD, True),
         "ON_THE_CLOCK": dict.fromkeys(ON_THE_CLOCK, True),
