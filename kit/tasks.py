@@ -90,6 +90,10 @@ async def together(
 ) -> tuple[A, B, C]: ...
 
 
+@overload
+async def together(*works: Coroutine[Any, Any, A]) -> tuple[A, ...]: ...
+
+
 async def together(*works: Coroutine[Any, Any, Any]) -> tuple[Any, ...]:
     """Runs independent work at the same time and returns the results in order.
 

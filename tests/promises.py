@@ -196,6 +196,18 @@ PROMISES: dict[str, list[str]] = {
     "Autonomy is enforced by the server, whatever a prompt says": [
         "tests/contract/http/test_runtime_api.py::test_autonomy_is_enforced_and_a_refused_call_is_shown",
     ],
+    "A tool call that its autonomy level does not allow is never sent": [
+        "tests/contract/http/test_runtime_tools_api.py::test_what_the_level_does_not_allow_is_not_sent",
+        "tests/contract/http/test_runtime_tools_api.py::test_a_tenants_own_word_of_the_risk_wins_for_it_alone",
+    ],
+    "A tool call whose outcome nobody knows is repeated only when it may be": [
+        "tests/contract/http/test_runtime_tools_api.py::test_a_call_without_an_answer_is_repeated_only_when_it_may_be",
+        "tests/integration/runtime/test_tool_mcp.py::test_an_answer_that_is_cut_leaves_the_outcome_open",
+    ],
+    "A tool's secret is in no result and no error": [
+        "tests/integration/runtime/test_tool_http.py::test_a_secret_that_the_target_echoes_does_not_come_back",
+        "tests/integration/runtime/test_tool_mcp.py::test_a_started_server_gets_its_secret_which_does_not_come_back",
+    ],
     "Bad input gets a 4xx problem document with code and trace ID, and changes nothing": [
         "tests/e2e/test_bad_input.py::test_bad_input_is_a_problem_and_changes_nothing",
         "tests/e2e/test_bad_input.py::test_a_hundred_megabytes_are_refused_at_once",

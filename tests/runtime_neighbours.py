@@ -17,6 +17,7 @@ from bureau.sessions import SessionsClient
 from bureau_contracts.evaluation import NewMetric, Recorded
 from bureau_contracts.memory import Memory, MemoryHit, MemoryKind, MemorySearchAnswer
 from bureau_contracts.registry import RegisterAgent
+from bureau_contracts.tools import RegisterTool
 from kit.identity import (
     ADMIN,
     PRINCIPAL_HEADER,
@@ -135,10 +136,19 @@ class World:
             for agent in agents:
                 await self.catalogue.register(agent)
 
+    async def register_tools(self, *tools: RegisterTool, tenant: str = "acme") -> None:
+        """Each is asked what it offers before this returns."""
+        with acting_as(Principal(tenant, "root", scopes=frozenset({ADMIN}))):
+            for tool in tools:
+                await self.catalogue.tools.register(tool)
+                await self.catalogue.tools.refresh(tool.name)
+
 
 @asynccontextmanager
-async def world() -> AsyncIterator[World]:
-    registry_app = registry.create_app(RegistrySettings(common=COMMON), open_store=_memory_registry)
+async def world(registry_settings: RegistrySettings | None = None) -> AsyncIterator[World]:
+    registry_app = registry.create_app(
+        registry_settings or RegistrySettings(common=COMMON), open_store=_memory_registry
+    )
     time = Ahead()
     sessions_app = sessions.create_app(SessionsSettings(common=COMMON), store=MemorySessionStore(), clock=time)
     to_registry, to_sessions = Line(registry_app), Line(sessions_app)

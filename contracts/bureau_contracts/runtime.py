@@ -9,7 +9,9 @@ from bureau_contracts.registry import AutonomyLevel, Candidate
 from bureau_contracts.risk import Risk as Risk  # also known from here
 from bureau_contracts.sessions import Message, Session, SessionId
 from bureau_contracts.shapes import AgentName, Answer, JsonObject, Label, Request, SubjectId, Text
+from bureau_contracts.tools import ToolSource
 
+CallKey = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")]
 TurnId = Annotated[str, StringConstraints(pattern=r"^turn-[0-9a-z-]{1,64}$")]
 
 
@@ -118,12 +120,62 @@ class ToolInfo(Answer):
     risk: Risk
     parameters: JsonObject
     """JSON schema of its arguments."""
-    agent: str
-    """Who brings it."""
+    agent: str = ""
+    """Who brings it; empty for a tool of the registry."""
+    source: ToolSource | None = None
+    """What the registry knows it as; None for a tool that an agent brings."""
+    address: str = ""
+    """What it is called by without naming an agent: ``parcels/list_parcels``, ``files.read``, ``weather``."""
+    repeatable: bool = False
+    """Whether the same call may be made twice."""
 
 
 class ToolList(Answer):
     tools: list[ToolInfo]
+
+
+class CallTool(Request):
+    """POST /agent/tools/{name}/call: one call, under the same policy as a call in a turn."""
+
+    arguments: JsonObject = Field(default_factory=dict)
+    autonomy_level: AutonomyLevel = AutonomyLevel.L2
+    agent: AgentName | None = None
+    """On whose behalf: its allow-list and its ceiling hold, and a plain name is first one of the tools it brings."""
+    idempotency_key: CallKey | None = None
+    """Passed to the target, the same for every attempt at one effect; None: a new one."""
+
+
+class CallStatus(StrEnum):
+    """What is known of a call. A refusal before it (a problem document) means that nothing was sent."""
+
+    COMPLETED = "completed"
+    TRY_LATER = "try_later"
+    """It did nothing, or may be repeated: try again, not before `retry_after`."""
+    FAILED = "failed"
+    """Trying again would not help."""
+    UNKNOWN_OUTCOME = "unknown_outcome"
+    """Nobody answered, and it may not be repeated: it may have taken effect."""
+
+
+class ToolCalled(Answer):
+    """What came of one call."""
+
+    name: str
+    agent: str = ""
+    """Whose tool it is, or on whose behalf it was called; empty for nobody's."""
+    status: CallStatus
+    result: Any = None
+    cut: bool = False
+    """The result was too long: it is a part, or a text that was cut."""
+    error: str | None = None
+    retry_after: float | None = None
+    """Seconds, where the target said so."""
+    risk: Risk
+    repeatable: bool
+    """Whether the same call may be made twice: it only reads, or is said to be idempotent."""
+    idempotency_key: str
+    duration_ms: float = 0
+    trace_id: str = ""
 
 
 class HttpTurn(Request):

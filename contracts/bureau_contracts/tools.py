@@ -47,6 +47,9 @@ class ToolFields(Request):
     """Of every tool of this source that no override names; None: what the server annotates, else `write`."""
     risks: dict[Label, Risk] = Field(default_factory=dict, max_length=500)
     """Overrides by tool name."""
+    idempotent: bool | None = None
+    """Whether a call may be repeated: the target honours the idempotency key, or doing it twice is as once. None: what
+    the server annotates; for `http` what the method means (GET, PUT and DELETE may)."""
     enabled: bool = True
     owner: SubjectId | None = None
     """The tenant it belongs to; None means shared by all."""
@@ -85,6 +88,8 @@ class OfferedTool(Answer):
     """For the caller's tenant: its override, the record's, the source's risk, the server's annotation, or `write`."""
     risk_from: str
     """Which of these: ``tenant``, ``override``, ``source``, ``annotation`` or ``default``."""
+    idempotent: bool = False
+    """Whether a call that writes may be repeated, as the record or its source says."""
 
 
 class ToolListing(Answer):
@@ -123,6 +128,7 @@ class ToolPatch(Request):
     environment: dict[Label, SecretReference] | None = None
     risk: Risk | None = None
     risks: dict[Label, Risk] | None = None
+    idempotent: bool | None = None
     enabled: bool | None = None
 
 

@@ -38,6 +38,8 @@ class Tool:
     """What people say when they mean this tool. The offline model chooses by them."""
     function: Callable[..., Any]
     context_parameter: str | None = None
+    idempotent: bool = False
+    """Doing it twice is as once; see `tool`."""
 
     async def call(self, arguments: JsonObject, context: ToolContext) -> Any:
         """Runs the function, a plain one in a thread. Arguments must fit `parameters`; what it raises comes out."""
@@ -50,11 +52,12 @@ class Tool:
 
 
 def tool(
-    *, risk: Risk | str = Risk.WRITE, examples: Sequence[str] = (), name: str | None = None
+    *, risk: Risk | str = Risk.WRITE, examples: Sequence[str] = (), name: str | None = None, idempotent: bool = False
 ) -> Callable[[Callable[..., Any]], Tool]:
     """Makes a function a tool. Its docstring is the description, its annotations are the schema.
 
-    A tool that only reads must say so (``risk="read"``): what is unknown counts as `write`.
+    A tool that only reads must say so (``risk="read"``): what is unknown counts as `write`. One that writes and may be
+    repeated, because it passes the context's idempotency key on or because twice is as once, says ``idempotent=True``.
     Raises TypeError when a parameter has no annotation.
     """
 
@@ -68,6 +71,7 @@ def tool(
             examples=tuple(examples),
             function=function,
             context_parameter=context_parameter,
+            idempotent=idempotent,
         )
 
     return make

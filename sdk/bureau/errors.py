@@ -9,6 +9,7 @@ BureauError              something went wrong; carries the problem document when
 │   ├── Invalid          400, 413, 415, 422
 │   └── TooMany          429: come back after `retry_after` seconds
 ├── Unavailable          503, 502, 504, or no answer at all
+│   └── NotReached       nobody accepted a connection: nothing was sent
 └── ServerFailed         any other 5xx
 """
 
@@ -78,6 +79,10 @@ class Unavailable(BureauError):
     pass
 
 
+class NotReached(Unavailable):
+    pass
+
+
 class ServerFailed(BureauError):
     pass
 
@@ -101,4 +106,6 @@ def error_of(status: int, body: bytes, trace_id: str = "") -> BureauError:
 
 def no_answer(error: httpx.HTTPError) -> Unavailable:
     detail = f"{type(error).__name__}: {error}".rstrip(": ")
-    return Unavailable(Problem(title="No answer", status=0, code="no_answer", detail=detail))
+    unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+    kind = NotReached if unsent else Unavailable
+    return kind(Problem(title="No answer", status=0, code="no_answer", detail=detail))

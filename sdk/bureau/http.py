@@ -92,6 +92,11 @@ def segment(text: str) -> str:
     return quote(text, safe="")
 
 
+def segments(text: str) -> str:
+    """Several path segments, where the text itself says so by a slash. None of them means another folder."""
+    return "/".join(segment(each) if each.strip(".") else "%2E" * len(each) for each in text.split("/"))
+
+
 def _pause(attempt: int, retry_after: float | None = None) -> float:
     """Seconds: what the server asks for, or an exponential back-off with full jitter."""
     if retry_after is not None:

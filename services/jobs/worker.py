@@ -33,6 +33,7 @@ from services.jobs.schedules_redis import RedisSchedules
 from services.jobs.settings import Settings, names
 from services.jobs.step_agent import AgentRunner
 from services.jobs.step_http import HttpRunner
+from services.jobs.step_tool import ToolRunner
 from services.jobs.steps import Runners
 from services.jobs.tender import Tender
 from services.jobs.webhooks import Sender
@@ -122,6 +123,7 @@ async def _runners(settings: Settings, opened: AsyncExitStack, http: HttpRunner)
     modules = names(settings.function_modules)
     return {
         StepKind.AGENT: AgentRunner(sessions, runtime),
+        StepKind.TOOL: ToolRunner(runtime),
         StepKind.FUNCTION: FunctionRunner(load_functions(modules)),
         StepKind.HTTP: http,
     }

@@ -15,13 +15,14 @@ from bureau.http import Caller
 from bureau.memory import MemoryClient
 from bureau_contracts.tools import ToolRecord
 from kit.clock import Clock, SystemClock
+from kit.destinations import Destinations
 from kit.health import Check
 from kit.http_client import service_http
 from kit.identity import PrincipalSigner
+from kit.secrets import Secrets
 from kit.tasks import background
 from kit.web import build_app
 from services.registry import api, api_changes, api_health, api_prompts, api_revisions, api_tools, api_transfer
-from services.registry.destinations import Destinations
 from services.registry.embedder import Embedder
 from services.registry.embedder_memory import DOCUMENTS_SECONDS, MemoryEmbedder
 from services.registry.feed import Feed
@@ -31,7 +32,6 @@ from services.registry.listing import Listings, NotListed, Offers, ReadOffers
 from services.registry.prompts import Prompts
 from services.registry.remote_agents import RemoteAgents
 from services.registry.revisions import Revisions
-from services.registry.secrets import Secrets
 from services.registry.service import Registry
 from services.registry.settings import Settings, environment
 from services.registry.shortlist import Shortlist
@@ -75,7 +75,9 @@ def create_app(
             listings = Listings(store, read_offers or _mcp_offers(settings), clock, settings.listing_seconds)
             app.state.tools = Tools(store, listings, clock, settings.revisions)
             async with _outside() as outside:
-                remote = RemoteAgents(outside, Destinations(settings.remote_hosts), clock)
+                remote = RemoteAgents(
+                    outside, Destinations(settings.remote_hosts, setting="REGISTRY_REMOTE_HOSTS"), clock
+                )
                 healths = app.state.healths = Healths(store, look or remote.look, clock)
                 works = listings.follow(), listings.rounds.run(), healths.follow(), healths.rounds.run()
                 async with background(*works, *([embeddings.run()] if embeddings else [])):
@@ -144,7 +146,9 @@ def _mcp_offers(settings: Settings) -> ReadOffers:
 
         secrets = Secrets(environment(), settings.secret_env_prefix, settings.secret_folder)
         path = environment().get("PATH", os.defpath)
-        return McpClient(secrets, Destinations(settings.remote_hosts), settings.mcp_commands, path).offers
+        return McpClient(
+            secrets, Destinations(settings.remote_hosts, setting="REGISTRY_REMOTE_HOSTS"), settings.mcp_commands, path
+        ).offers
 
     async def read(record: ToolRecord) -> Offers:
         if not find_spec("mcp"):

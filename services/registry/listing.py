@@ -33,6 +33,8 @@ class Offer:
     parameters: JsonObject | None = None
     risk: Risk | None = None
     """What the source annotates; None when it says nothing."""
+    idempotent: bool = False
+    """Whether the source says that a call may be repeated."""
 
 
 @dataclass(frozen=True)
@@ -147,8 +149,15 @@ def _offered(record: ToolRecord, tenant: str, offer: Offer, schemas: bool) -> Of
     risk, risk_from = risk_of(record, tenant, offer, name)
     return OfferedTool(
         name=name, description=offer.description, parameters=(offer.parameters or {}) if schemas else {},
-        risk=risk, risk_from=risk_from,
+        risk=risk, risk_from=risk_from, idempotent=is_idempotent(record, offer),
     )  # fmt: skip
+
+
+def is_idempotent(record: ToolRecord, offer: Offer) -> bool:
+    """The record's word first; else the source's annotation, or what its method means in HTTP."""
+    if record.idempotent is not None:
+        return record.idempotent
+    return offer.idempotent or (record.source is ToolSource.HTTP and record.method in ("GET", "PUT", "DELETE"))
 
 
 def risk_of(record: ToolRecord, tenant: str, offer: Offer, full_name: str) -> tuple[Risk, str]:

@@ -6,8 +6,8 @@ import httpx
 
 from bureau_contracts.registry import AgentRecord, Availability
 from kit.clock import Clock
+from kit.destinations import Destinations, NotAllowed
 from services.registry.agent_cards import NotACard, card_url, checked
-from services.registry.destinations import Destinations, NotAllowed
 from services.registry.health import Card, Looked
 
 SECONDS = 5.0

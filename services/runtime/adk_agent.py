@@ -31,6 +31,7 @@ from services.runtime.loop import LoopLimits
 from services.runtime.models.model import ToolSpec
 from services.runtime.plain_agent import opaque_refusal, unanswered
 from services.runtime.runner import Outcome, Work
+from services.runtime.tool_failures import ToolFailed
 from services.runtime.toolbox import BoundTool, spoken
 
 log = get_logger(__name__)
@@ -168,4 +169,4 @@ def _spec(tool: BaseTool) -> ToolSpec:
 
 
 async def _only_inside(arguments: JsonObject, context: ToolContext) -> Any:
-    raise RuntimeError("ADK calls this tool itself")
+    raise ToolFailed("ADK calls this tool itself, in its agent's turns alone")

@@ -12,8 +12,8 @@ import httpx
 
 from bureau.agents import Agent, Tool
 from bureau_contracts.registry import AgentRecord, Availability
+from bureau_contracts.risk import Risk
 from kit.factories import FactoryError, FactoryResolver
-from kit.logs import get_logger
 from services.runtime.a2a_agent import A2ARunner
 from services.runtime.http_agent import HttpRunner
 from services.runtime.loop import LoopLimits, LoopRunner
@@ -22,8 +22,6 @@ from services.runtime.models.model import ToolSpec
 from services.runtime.plain_agent import PlainRunner
 from services.runtime.runner import Runner
 from services.runtime.toolbox import BoundTool
-
-log = get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -195,13 +193,11 @@ def _is_coroutine_function(made: object) -> bool:
 
 
 def _allowed(record: AgentRecord, tools: Sequence[Tool]) -> list[BoundTool]:
+    """Those it brings. What else the list names is registered, or not there: who calls it is told."""
     allowed = None if record.tools is None else set(record.tools)
-    unknown = sorted((allowed or set()) - {each.name for each in tools})
-    if unknown:
-        log.warning("allowed_tool_missing", agent=record.name, tools=unknown)
     return [_bound(each) for each in tools if allowed is None or each.name in allowed]
 
 
 def _bound(tool: Tool) -> BoundTool:
     spec = ToolSpec(tool.name, tool.description, tool.parameters, tool.risk, tool.examples)
-    return BoundTool(spec, tool.call)
+    return BoundTool(spec, tool.call, repeatable=tool.idempotent or tool.risk is Risk.READ)

@@ -2,20 +2,23 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Path, Request
 
 from bureau_contracts.runtime import (
     AgentSessionView,
+    CallTool,
     ChatAnswer,
     ChatRequest,
     RouteAnswer,
     RouteRequest,
+    ToolCalled,
     ToolList,
 )
 from bureau_contracts.sessions import Deleted, SessionId
 from bureau_contracts.shapes import AgentName
 from kit.web import PrincipalDep, router
 from services.runtime.service import Runtime
+from services.runtime.tools import Tools
 
 routes = router("/agent", "agent")
 
@@ -26,6 +29,17 @@ def _runtime(request: Request) -> Runtime:
 
 
 RuntimeDep = Annotated[Runtime, Depends(_runtime)]
+
+
+def _tools(request: Request) -> Tools:
+    tools: Tools = request.app.state.tools
+    return tools
+
+
+ToolsDep = Annotated[Tools, Depends(_tools)]
+
+ToolAddress = Annotated[str, Path(pattern=r"^[^\x00-\x1f\x7f]{1,300}$")]
+"""``weather``, ``files.read``, ``parcels/list_parcels``."""
 
 
 @routes.post("/chat")
@@ -53,6 +67,13 @@ async def archive_session(runtime: RuntimeDep, session_id: SessionId) -> Deleted
 
 
 @routes.get("/tools")
-async def list_tools(runtime: RuntimeDep, agent: AgentName | None = None) -> ToolList:
-    """The tools of one agent, or of all enabled ones (up to 200 agents)."""
-    return await runtime.tools(agent)
+async def list_tools(tools: ToolsDep, agent: AgentName | None = None) -> ToolList:
+    """What one agent may use; or what all enabled agents bring (up to 200 agents) and what is registered (up to 200
+    sources)."""
+    return await tools.usable(agent)
+
+
+@routes.post("/tools/{name:path}/call")
+async def call_tool(principal: PrincipalDep, tools: ToolsDep, name: ToolAddress, request: CallTool) -> ToolCalled:
+    """One call under policy. A refusal means that nothing was sent; what came of the call is the answer's `status`."""
+    return await tools.call(principal, name, request)

@@ -1,9 +1,13 @@
 """The runtime's composition root: the one place that chooses clients and models."""
 
+import asyncio
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
+from typing import Any
 
 import httpx
 from fastapi import FastAPI
@@ -14,11 +18,15 @@ from bureau.http import Caller
 from bureau.memory import MemoryClient
 from bureau.registry import RegistryClient
 from bureau.sessions import SessionsClient
+from bureau_contracts.shapes import JsonObject
+from bureau_contracts.tools import ToolSource
 from kit.clock import Clock, SystemClock
+from kit.destinations import Destinations
 from kit.factories import FactoryResolver
 from kit.health import Check
 from kit.http_client import CONNECT_SECONDS, outside_http, service_http
 from kit.identity import PrincipalSigner
+from kit.secrets import Secrets
 from kit.tasks import background
 from kit.web import build_app
 from services.runtime import api
@@ -34,11 +42,15 @@ from services.runtime.models.offline.model import OfflineModel
 from services.runtime.ports import Conversations, Metrics, Recollections, Registry
 from services.runtime.prompts import Prompts
 from services.runtime.recall import Recall
+from services.runtime.registered import CallTarget, Registered, Target
 from services.runtime.routing import Router
 from services.runtime.service import Runtime
-from services.runtime.settings import Settings
+from services.runtime.settings import Settings, environment
 from services.runtime.tally import Tally
+from services.runtime.tool_failures import ToolFailed
+from services.runtime.tool_http import HttpTool
 from services.runtime.toolbox import Limits
+from services.runtime.tools import Tools
 from services.runtime.turn import Turns
 
 OPTIONAL_SECONDS = 1.5
@@ -71,7 +83,12 @@ def create_app(settings: Settings, neighbours: Neighbours | None = None, *, cloc
             tally = Tally(neighbours.metrics)
             reports = AvailabilityReports(neighbours.catalogue)
             prompts = Prompts(neighbours.catalogue, time_of_day)
-            app.state.runtime = _runtime(settings, neighbours, models, outside, tally, reports, prompts)
+            agents = _agents(settings, models, outside, reports)
+            app.state.runtime = _runtime(settings, neighbours, agents, tally, prompts)
+            targets = await stack.enter_async_context(target_client())
+            registered = Registered(neighbours.catalogue.tools, _adapters(settings, targets))
+            limits = Limits(settings.tool_timeout_seconds, settings.call_result_chars)
+            app.state.tools = Tools(neighbours.catalogue, agents, registered, limits)
             async with background(tally.send(), reports.send(), prompts.follow()):
                 yield
 
@@ -81,21 +98,24 @@ def create_app(settings: Settings, neighbours: Neighbours | None = None, *, cloc
         routers=[api.routes],
         lifespan=life,
         checks=neighbours.checks,
-        capabilities={"models": "offline, openai", "model": settings.model, "agents": _agent_kinds()},
+        capabilities={
+            "models": "offline, openai",
+            "model": settings.model,
+            "agents": _agent_kinds(),
+            "mcp": "installed" if find_spec("mcp") else "not installed",
+        },
         errors={BureauError: passed_on},
     )
 
 
-def _runtime(
-    settings: Settings, neighbours: Neighbours, models: Models, outside: httpx.AsyncClient, tally: Tally,
-    reports: AvailabilityReports, prompts: Prompts,
-) -> Runtime:  # fmt: skip
+def _agents(settings: Settings, models: Models, outside: httpx.AsyncClient, reports: AvailabilityReports) -> Agents:
     tools = Limits(settings.tool_timeout_seconds, settings.tool_result_chars)
     loop = LoopLimits(settings.max_iterations, settings.agent_timeout_seconds, tools)
     factories = FactoryResolver(settings.factory_prefixes.split(","))
-    agents = Agents(
-        factories, models, outside, AgentSettings(settings.agent_timeout_seconds, loop), report=reports.agent
-    )
+    return Agents(factories, models, outside, AgentSettings(settings.agent_timeout_seconds, loop), report=reports.agent)
+
+
+def _runtime(settings: Settings, neighbours: Neighbours, agents: Agents, tally: Tally, prompts: Prompts) -> Runtime:
     leases = Leases(
         neighbours.conversations, ttl_seconds=settings.lease_seconds,
         wait_seconds=settings.busy_wait_seconds, waiting=settings.busy_waiting,
@@ -106,7 +126,43 @@ def _runtime(
         prompts, router, agents, leases, tally,
         looking_back=LookingBack(neighbours.conversations, settings.history_messages, settings.history_tokens),
     )  # fmt: skip
-    return Runtime(neighbours.catalogue, neighbours.conversations, router, agents, turns)
+    return Runtime(neighbours.conversations, router, turns)
+
+
+def _adapters(settings: Settings, client: httpx.AsyncClient) -> dict[ToolSource, CallTarget]:
+    secrets = Secrets(environment(), settings.secret_env_prefix, settings.secret_folder)
+    destinations = Destinations(settings.remote_hosts, setting="RUNTIME_REMOTE_HOSTS")
+    mcp = _mcp(settings, secrets, destinations)
+    http = HttpTool(client, secrets, destinations, settings.tool_timeout_seconds)
+    return {ToolSource.HTTP: http, ToolSource.MCP_HTTP: mcp, ToolSource.MCP_STDIO: mcp}
+
+
+def _mcp(settings: Settings, secrets: Secrets, destinations: Destinations) -> CallTarget:
+    """The client of MCP servers, loaded when the first is called: a second of work, of a package that is an extra."""
+
+    @cache
+    def load() -> CallTarget:
+        from kit.mcp_connection import McpConnections
+        from services.runtime.tool_mcp import McpTool
+
+        path = environment().get("PATH", os.defpath)
+        connections = McpConnections(destinations, settings.mcp_commands, path, commands_setting="RUNTIME_MCP_COMMANDS")
+        return McpTool(connections, secrets, settings.tool_timeout_seconds)
+
+    async def call(target: Target, arguments: JsonObject, idempotency_key: str) -> Any:
+        if not find_spec("mcp"):
+            raise ToolFailed("this runtime cannot call MCP servers: the package mcp is not installed (extra `mcp`)")
+        return await (await asyncio.to_thread(load))(target, arguments, idempotency_key)
+
+    return call
+
+
+def target_client() -> httpx.AsyncClient:
+    """For registered tools: carries no identity, follows nobody elsewhere, and keeps no connection, since one that the
+    target has just closed would leave a call's outcome unknown."""
+    limits = httpx.Limits(max_connections=100, max_keepalive_connections=0)
+    timeout = httpx.Timeout(None, connect=CONNECT_SECONDS * 5)  # the adapter bounds the whole
+    return httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=False, follow_redirects=False)
 
 
 def _agent_kinds() -> str:

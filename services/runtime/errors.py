@@ -1,14 +1,17 @@
 """What the runtime refuses by itself, and how other services' failures are passed on.
 
 Refusal
-├── NotFound      session_not_found, agent_not_found
-├── Conflict      session_busy, session_archived, agent_disabled, agent_unavailable, turn_differs
-└── Unavailable   another service that a turn needs is away
+├── Forbidden     approval_needed, tool_not_allowed
+├── NotFound      session_not_found, agent_not_found, tool_not_found
+├── Conflict      session_busy, session_archived, agent_disabled, agent_unavailable, turn_differs, tool_disabled,
+│                 tool_unusable
+├── Invalid       arguments_invalid, agent_differs
+└── Unavailable   another service that a turn needs is away; tools_not_listed
 """
 
 from bureau.errors import BureauError
 from kit import errors
-from kit.errors import Conflict, NotFound, Refusal, Unavailable
+from kit.errors import Conflict, Forbidden, Invalid, NotFound, Refusal, Unavailable
 
 _PASSED_ON: dict[int, type[Refusal]] = {
     kind.status: kind
@@ -45,6 +48,48 @@ class AgentUnavailable(Conflict):
 
 class TurnDiffers(Conflict):
     code = "turn_differs"
+
+
+class ApprovalNeeded(Forbidden):
+    """The call is above the autonomy level; somebody who may has to decide."""
+
+    code = "approval_needed"
+
+
+class ToolNotAllowed(Forbidden):
+    """The agent's allow-list does not name it."""
+
+    code = "tool_not_allowed"
+
+
+class ToolNotFound(NotFound):
+    code = "tool_not_found"
+
+
+class ToolDisabled(Conflict):
+    code = "tool_disabled"
+
+
+class ToolUnusable(Conflict):
+    """Its schema cannot be checked."""
+
+    code = "tool_unusable"
+
+
+class ToolsNotListed(Unavailable):
+    """The registry has not yet heard from the source what it offers."""
+
+    code = "tools_not_listed"
+
+
+class ArgumentsInvalid(Invalid):
+    code = "arguments_invalid"
+
+
+class AgentDiffers(Invalid):
+    """The body names one agent and the tool's name another."""
+
+    code = "agent_differs"
 
 
 def passed_on(error: Exception) -> Refusal:

@@ -22,6 +22,7 @@ from bureau_contracts.sessions import (
     TurnStored,
     Window,
 )
+from bureau_contracts.tools import ToolPage, ToolRecord
 
 
 class Catalogue(Protocol):
@@ -40,8 +41,19 @@ class HealthReports(Protocol):
     async def report_health(self, name: str, report: ReportHealth) -> AgentHealth: ...
 
 
+class ToolCatalogue(Protocol):
+    """Which tools are registered, with the risk for the current principal's tenant: the registry."""
+
+    async def get(self, name: str) -> ToolRecord: ...
+
+    async def page(self, *, limit: int | None = None, cursor: str | None = None) -> ToolPage: ...
+
+
 class Registry(Catalogue, PromptSource, HealthReports, Protocol):
     """All that the runtime needs of the registry."""
+
+    @property
+    def tools(self) -> ToolCatalogue: ...
 
 
 class Conversations(Protocol):

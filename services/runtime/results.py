@@ -27,15 +27,20 @@ def storable_text(text: str, limit: int) -> str:
 def storable_result(value: Any, limit: int) -> Any:
     """As JSON of at most about `limit` characters. A list loses rows at its end, and says how many; anything else that
     is too long becomes a text that was cut."""
+    return fitting(value, limit)[0]
+
+
+def fitting(value: Any, limit: int) -> tuple[Any, bool]:
+    """The same, and whether it had to be cut."""
     plain = _plain(value, 0)
     written = _written(plain)
     if len(written) <= limit:
-        return plain
+        return plain, False
     if isinstance(plain, list):
         kept = _fitting(plain, limit)
         if kept:
-            return {"rows": plain[:kept], "cut": f"the first {kept} of {len(plain)}"}
-    return storable_text(written, limit)
+            return {"rows": plain[:kept], "cut": f"the first {kept} of {len(plain)}"}, True
+    return storable_text(written, limit), True
 
 
 def _fitting(rows: list[Any], limit: int) -> int:

@@ -1,14 +1,25 @@
 """The runtime's settings, all beginning with ``RUNTIME_``."""
 
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr, field_validator
 
 from kit.settings import ServerSettings, SettingsError
 
 ServiceUrl = Annotated[str, Field(pattern=r"^https?://\S+$")]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def environment() -> Mapping[str, str]:
+    """The process's variables, for secrets that tools refer to; what they are is looked up when they are used."""
+    return os.environ
 
 
 class Settings(ServerSettings):
@@ -49,9 +60,22 @@ class Settings(ServerSettings):
     tool_timeout_seconds: Seconds = 30
     """Of one tool call; whether it took effect is then not known."""
     tool_result_chars: int = Field(20_000, ge=100, le=100_000)
-    """A longer result is cut, and says so."""
+    """A longer result is cut for a model, and says so."""
+    call_result_chars: int = Field(200_000, ge=100, le=1_000_000)
+    """The same for a tool that is called by itself (`POST /agent/tools/{name}/call`)."""
     agent_timeout_seconds: Seconds = 100
     """For all that an agent does in one turn; the clients wait for 120 seconds."""
+
+    secret_env_prefix: str = Field("BUREAU_SECRET_", pattern=r"^[A-Z][A-Z0-9_]{2,}_$")
+    """Registered tools may refer to variables that begin like this (`env:NAME`), and to no others."""
+    secret_folder: Path | None = None
+    """Registered tools may refer to files below this folder (`file:/PATH`); none: to no files."""
+    mcp_commands: Annotated[tuple[str, ...], BeforeValidator(_split)] = ()
+    """Comma-separated absolute paths or names: programs that may be started as MCP servers. Arguments are whatever a
+    record says, so never an interpreter, a shell or a package runner unless all who may write records may run code."""
+    remote_hosts: Annotated[tuple[str, ...], BeforeValidator(_split)] = ()
+    """Comma-separated: the hosts that registered tools may be called at (`*.example.com` is every name below); none:
+    any host."""
 
     lease_seconds: float = Field(30, ge=1, le=600)
     """How long a session stays locked after its runtime has died in a turn."""
@@ -59,6 +83,13 @@ class Settings(ServerSettings):
     """How long a message waits for the turn before it; then 409 session_busy."""
     busy_waiting: int = Field(20, ge=0, le=1000)
     """How many messages may wait for one session; one more is refused at once."""
+
+    @field_validator("secret_env_prefix")
+    @classmethod
+    def _not_our_own_settings(cls, prefix: str) -> str:
+        if prefix.startswith(("BUREAU_", "RUNTIME_")) and not prefix.startswith("BUREAU_SECRET_"):
+            raise ValueError("variables with this prefix are Bureau's own, keys among them")
+        return prefix
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:

@@ -8,17 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError, best_match
-
 from bureau.agents import ToolContext
 from bureau_contracts.registry import AutonomyLevel
 from bureau_contracts.runtime import Risk, ToolTrace
 from bureau_contracts.sessions import ToolCall, ToolResult
 from bureau_contracts.shapes import JsonObject
+from bureau_contracts.tools import ToolSource
 from kit.logs import get_logger
 from kit.telemetry import annotate, span
 from services.runtime import gen_ai, policy
+from services.runtime.arguments import misfit
 from services.runtime.models.model import ToolSpec
 from services.runtime.results import storable_result, storable_text
 
@@ -41,6 +40,10 @@ class BoundTool:
 
     spec: ToolSpec
     call: CallTool
+    repeatable: bool = False
+    """Whether the same call may be made twice: it only reads, or says so of itself."""
+    source: ToolSource | None = None
+    """Where it is registered; None: an agent brings it."""
 
 
 @dataclass(frozen=True)
@@ -132,8 +135,8 @@ class Toolbox:
         if malformed:
             return FAILED, None, malformed
         try:
-            if misfit := _misfit(tool.spec.parameters, call.arguments):
-                return FAILED, None, misfit
+            if wrong := await misfit(tool.spec.parameters, call.arguments):
+                return FAILED, None, wrong
             async with asyncio.timeout(self._limits.timeout_seconds) as limit:
                 value = await tool.call(call.arguments, self._caller.context(key))
             return COMPLETED, storable_result(value, self._limits.result_chars), ""
@@ -154,12 +157,3 @@ def spoken(error: Exception) -> str:
     """What an exception says: its own sentence, with its type where it has none."""
     text = str(error)
     return text if " " in text else f"{type(error).__name__}: {text}".rstrip(": ")
-
-
-def _misfit(schema: JsonObject, arguments: JsonObject) -> str | None:
-    """What is wrong with the arguments, in words for the model that wrote them."""
-    worst: ValidationError | None = best_match(Draft202012Validator(schema).iter_errors(arguments))
-    if worst is None:
-        return None
-    place = ".".join(str(part) for part in worst.absolute_path)
-    return f"the arguments do not fit: {f'{place}: ' if place else ''}{worst.message[:500]}"

@@ -21,10 +21,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bureau_contracts.risk import Risk
 from bureau_contracts.tools import ToolRecord
-from services.registry.destinations import Destinations
+from kit.destinations import Destinations
+from kit.mcp_connection import MOST_BYTES
+from kit.secrets import Secrets
 from services.registry.listing import NotListed, Offers
-from services.registry.mcp_client import MOST_BYTES, McpClient
-from services.registry.secrets import Secrets
+from services.registry.mcp_client import McpClient
 from tests.integration.registry.mcp_server import good
 from tests.servers import closed_url, listening, serving
 from tests.waiting import eventually

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from bureau_contracts.registry import AgentRecord, Availability
-from services.registry.destinations import Destinations
+from kit.destinations import Destinations
 from services.registry.remote_agents import MOST_BYTES, RemoteAgents
 from tests.fakes import FixedClock
 from tests.servers import Handler, closed_url, listening

@@ -10,10 +10,10 @@ import pytest
 
 from bureau_contracts.registry import Kind
 from bureau_contracts.risk import Risk
-from bureau_contracts.tools import ToolRecord
+from bureau_contracts.tools import ToolRecord, ToolSource
 from kit.tasks import background
 from services.registry.document import Document
-from services.registry.listing import Listings, NotListed, Offer, Offers, risk_of
+from services.registry.listing import Listings, NotListed, Offer, Offers, is_idempotent, risk_of
 from services.registry.store_memory import MemoryStore
 from tests.fakes import FixedClock
 from tests.registry_records import drop, put
@@ -154,3 +154,24 @@ def test_the_nearest_word_on_a_tools_risk_wins(
 ) -> None:
     offer = Offer("read", risk=annotated)
     assert risk_of(source(**fields), "acme", offer, "files.read") == (risk, origin)
+
+
+@pytest.mark.parametrize(
+    ("fields", "annotated", "idempotent"),
+    [
+        ({}, False, False),
+        ({}, True, True),
+        ({"idempotent": False}, True, False),
+        ({"idempotent": True}, False, True),
+    ],
+)
+def test_the_records_word_on_repeating_wins(fields: dict[str, Any], annotated: bool, idempotent: bool) -> None:
+    assert is_idempotent(source(**fields), Offer("read", idempotent=annotated)) is idempotent
+
+
+@pytest.mark.parametrize(
+    ("method", "idempotent"), [("GET", True), ("PUT", True), ("DELETE", True), ("POST", False), ("PATCH", False)]
+)
+def test_an_http_tools_method_says_whether_it_may_be_repeated(method: str, idempotent: bool) -> None:
+    record = source().model_copy(update={"source": ToolSource.HTTP, "method": method})
+    assert is_idempotent(record, Offer("read")) is idempotent

@@ -6,7 +6,7 @@ import pytest
 from mcp_types import Tool, ToolAnnotations
 
 from bureau_contracts.risk import Risk
-from services.registry.mcp_client import MOST_SCHEMA_BYTES, _usable, risk_of
+from services.registry.mcp_client import MOST_SCHEMA_BYTES, _usable, is_idempotent, risk_of
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,22 @@ def test_annotations_mean_what_the_protocol_says_of_them(hints: dict[str, Any], 
 
 def test_without_annotations_nothing_is_known() -> None:
     assert risk_of(None) is None
+    assert not is_idempotent(None)
+
+
+@pytest.mark.parametrize(
+    ("hints", "idempotent"),
+    [
+        ({"title": "Only a title"}, False),
+        ({"readOnlyHint": True}, True),
+        ({"readOnlyHint": True, "idempotentHint": False}, True),
+        ({"idempotentHint": True}, True),
+        ({"destructiveHint": True, "idempotentHint": True}, True),
+        ({"idempotentHint": False}, False),
+    ],
+)
+def test_annotations_say_what_may_be_repeated(hints: dict[str, Any], idempotent: bool) -> None:
+    assert is_idempotent(ToolAnnotations.model_validate(hints)) is idempotent
 
 
 def tool(name: str, **fields: Any) -> Tool:

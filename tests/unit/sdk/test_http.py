@@ -193,3 +193,19 @@ async def test_the_events_of_a_job_that_is_not_there_are_an_error() -> None:
     async with bureau(Server(problem(404, "job_not_found"))) as client:
         with pytest.raises(errors.NotFound):
             await anext(client.jobs.events("job-1"))
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("files.read", "/agent/tools/files.read/call"),
+        ("parcels/list_parcels", "/agent/tools/parcels/list_parcels/call"),
+        ("../../registry/x?y#z", "/agent/tools/%2E%2E/%2E%2E/registry/x%3Fy%23z/call"),
+    ],
+)
+async def test_a_tools_name_leads_to_no_other_path(name: str, path: str) -> None:
+    server = Server(httpx.ConnectError("away"))
+    async with bureau(server) as client:
+        with pytest.raises(errors.NotReached):
+            await client.runtime.call_tool(name, {"a": 1})
+    assert [request.url.raw_path.decode() for request in server.asked] == [path], "a call is sent once"

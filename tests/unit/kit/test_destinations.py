@@ -1,8 +1,8 @@
-"""Where the registry may be sent to. Addresses only, so that no name is looked up."""
+"""Where a process may be sent to. Addresses only, so that no name is looked up."""
 
 import pytest
 
-from services.registry.destinations import Destinations, NotAllowed
+from kit.destinations import Destinations, NotAllowed
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/x", "https://10.0.0.1", "http://[::1]:80/"])
@@ -29,8 +29,8 @@ async def test_link_local_addresses_and_what_is_no_address_are_refused(url: str)
 
 
 async def test_only_named_hosts_are_allowed_when_some_are() -> None:
-    allowed = Destinations(["127.0.0.1", "*.example.com"])
+    allowed = Destinations(["127.0.0.1", "*.example.com"], setting="A_SETTING")
     await allowed.permit("http://127.0.0.1:9/")
     for url in ("http://127.0.0.2/", "http://example.com/", "http://127.0.0.1@127.0.0.3/", "http://xexample.com/"):
-        with pytest.raises(NotAllowed, match="REGISTRY_REMOTE_HOSTS"):
+        with pytest.raises(NotAllowed, match="A_SETTING"):
             await allowed.permit(url)

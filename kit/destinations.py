@@ -1,6 +1,6 @@
-"""Which machines the registry may be sent to by a record's URL.
+"""Which machines this process may be sent to by a URL that somebody wrote into a record.
 
-Whoever has `registry:write` makes this process call an address of their choice; in a network where that matters, name
+Whoever may write records makes this process call an address of their choice; in a network where that matters, name
 the hosts. Link-local addresses, where clouds answer with credentials, are refused always. A name is looked up here and
 again by the client that connects, so a name server that lies in between is not guarded against: a list of hosts is.
 """
@@ -19,9 +19,10 @@ class NotAllowed(Exception):
 
 
 class Destinations:
-    def __init__(self, hosts: Sequence[str] = ()) -> None:
-        """`hosts`: names as they stand in URLs; ``*.example.com`` is every name below. None: any host."""
-        self._hosts = tuple(host.lower() for host in hosts)
+    def __init__(self, hosts: Sequence[str] = (), *, setting: str = "") -> None:
+        """`hosts`: names as they stand in URLs; ``*.example.com`` is every name below. None: any host. `setting` is
+        the variable that names them, for whoever is refused."""
+        self._hosts, self._setting = tuple(host.lower() for host in hosts), setting
 
     async def permit(self, url: str) -> None:
         """Raises NotAllowed, and OSError for a name that nobody knows."""
@@ -33,7 +34,7 @@ class Destinations:
         if not host or parts.scheme not in ("http", "https"):
             raise NotAllowed("its URL names no host")
         if self._hosts and not any(_matches(host, each) for each in self._hosts):
-            raise NotAllowed(f"the host {host} is not among those that the registry may call (REGISTRY_REMOTE_HOSTS)")
+            raise NotAllowed(f"the host {host} is not among those that may be called ({self._setting})")
         async with asyncio.timeout(LOOKUP_SECONDS):
             try:
                 found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)

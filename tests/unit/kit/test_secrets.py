@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from services.registry.secrets import MOST_BYTES, SecretMissing, Secrets, without
+from kit.secrets import MOST_BYTES, SecretMissing, Secrets, without, without_in
 
 ENVIRONMENT = {"BUREAU_SECRET_A": "alpha", "BUREAU_SECRET_EMPTY": "", "BUREAU_IDENTITY_PRIVATE_KEY": "own"}
 
@@ -62,3 +62,17 @@ async def test_a_variable_is_looked_up_each_time_it_is_used() -> None:
 
 def test_secrets_are_taken_out_of_what_others_wrote() -> None:
     assert without({"a": "abc", "b": "abcdef", "c": ""}, "abcdef and abc") == "*** and ***"
+
+
+def test_secrets_are_taken_out_of_json_wherever_they_stand() -> None:
+    secrets = {"a": "Bearer abcdef", "b": "4711"}
+    said = {"x": ["Bearer abcdef", "only abcdef", 4711, True, None, 1.5], "abcdef": {"y": "Bearer"}}
+    assert without_in(secrets, said) == {"x": ["***", "only ***", "***", True, None, 1.5], "***": {"y": "Bearer"}}
+    assert without_in({}, said) is said
+
+
+def test_json_that_is_nested_without_end_is_cut() -> None:
+    deep: list[object] = ["abc"]
+    for _ in range(500):
+        deep = [deep]
+    assert "abc" not in str(without_in({"a": "abc"}, deep))
