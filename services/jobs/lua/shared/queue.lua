@@ -41,11 +41,13 @@ local function full(scope, name)
   return most and counted('running', scope, name) >= most
 end
 
--- The limit of waiting jobs that is reached, as {scope, name, most}, or nil. `more` come, all of this kind.
+-- The limit of waiting jobs that is passed when this one comes too, as {scope, name, most}, or nil. `more` counts those
+-- that come with it.
 local function too_deep(queue, kind, tenant, more)
   for scope, name in pairs({queue = queue, kind = kind, tenant = tenant}) do
-    local most = limit(scope, name).depth
-    if most and counted('waiting', scope, name) + more > most then return {scope, name, most} end
+    local most, field = limit(scope, name).depth, scope .. ':' .. name
+    more[field] = (more[field] or 0) + 1
+    if most and counted('waiting', scope, name) + more[field] > most then return {scope, name, most} end
   end
   return nil
 end
