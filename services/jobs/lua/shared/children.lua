@@ -101,16 +101,24 @@ rejoin = function(job)
   if failed or redis.call('LLEN', job.pending) == 0 then join(job) end
 end
 
+-- A job's cost is its parent's too once it has ended, and that of all above.
+local function tell_cost(job, parent)
+  local spent = redis.call('HMGET', job.key, 'cost', 'cost_told')
+  if not spent[1] then return end
+  redis.call('HINCRBYFLOAT', parent.key, 'cost', tonumber(spent[1]) - tonumber(spent[2] or 0))
+  redis.call('HSET', job.key, 'cost_told', spent[1])
+  -- Later than the parent: it does not tell of it any more.
+  local above = FINAL[parent.status] and parent.parent and find(parent.tenant, parent.parent)
+  if above then tell_cost(parent, above) end
+end
+
 -- A job that belongs to another one has ended.
 child_ended = function(job)
+  -- Also when that one is deleted by now.
+  redis.call('SREM', PREFIX .. 'live:' .. job.tenant .. ':' .. job.parent, job.id)
   local parent = find(job.tenant, job.parent)
   if not parent then return end
-  redis.call('SREM', parent.live, job.id)
-  local spent = redis.call('HMGET', job.key, 'cost', 'cost_told')
-  if spent[1] then
-    redis.call('HINCRBYFLOAT', parent.key, 'cost', tonumber(spent[1]) - tonumber(spent[2] or 0))
-    redis.call('HSET', job.key, 'cost_told', spent[1])
-  end
+  tell_cost(job, parent)
   local data = {child = job.id, status = job.status}
   local mapped = job.item and not FINAL[parent.status] and get_step(parent, 'total')
     and string.find(job.id, parent.id .. '-' .. parent.cursor .. '-', 1, true) == 1
