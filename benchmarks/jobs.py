@@ -25,9 +25,10 @@ from deploy.local.valkey import EmbeddedValkey
 from kit.identity import Owner, Reach, generate_keypair
 from kit.ids import new_id
 from kit.redis import connect
+from services.jobs.calls_redis import Calls
 from services.jobs.functions import step_function
+from services.jobs.library import PREFIX
 from services.jobs.news_redis import RedisNews
-from services.jobs.scripts import PREFIX
 from services.jobs.steps import StepContext
 from services.jobs.store import Bounds, NewJob
 from services.jobs.store_redis import RedisJobStore
@@ -49,7 +50,8 @@ START = StartJob(title="one step", steps=[NewStep(name="only", kind=StepKind.FUN
 
 
 async def start_one(store: RedisJobStore) -> str:
-    return (await store.start(NewJob(new_id("job"), OWNER, OWNER.user, START))).job_id
+    (started,) = await store.start([NewJob(new_id("job"), OWNER, OWNER.user, START)])
+    return started.job_id
 
 
 async def start_to_finish(store: RedisJobStore, redis: "Redis", jobs: int) -> float:
@@ -133,8 +135,13 @@ async def worker(url: str) -> AsyncIterator[None]:
 
 async def measure(url: str, *, quick: bool) -> None:
     jobs, rounds = (200, 1) if quick else (3000, 3)
-    async with connect(url) as redis, connect(url, timeout_seconds=10) as blocking, worker(url):
-        store = RedisJobStore(redis, RedisNews(redis), Bounds())
+    async with (
+        connect(url) as redis,
+        connect(url, timeout_seconds=10) as blocking,
+        worker(url),
+        Calls(redis, Bounds()).open() as calls,
+    ):
+        store = RedisJobStore(calls, redis, RedisNews(redis), Bounds().queues)
         await start_to_finish(store, redis, 50)  # until the worker is warm
         ours, bare = [], []
         for _ in range(rounds):

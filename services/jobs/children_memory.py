@@ -77,21 +77,21 @@ class Family(Machine):
             else:
                 self.start_job(new)
 
-    def gather(self, job: State) -> list[Any]:
-        """What the children have brought about, in order of their items."""
-        return [_brought(self.child(job, item)) for item in range(job.fans[job.record.cursor].total)]
+    def gather(self, job: State) -> list[Any] | None:
+        """What the children have brought about, in order of their items; None when it is too much."""
+        parts = [_brought(self.child(job, item)) for item in range(job.fans[job.record.cursor].total)]
+        size = len(json.dumps(parts, ensure_ascii=False).encode())
+        return None if size > self.bounds.max_result_bytes else parts
 
     def join(self, job: State) -> None:
         fan, result, reason = job.fans[job.record.cursor], self.gather(job), None
-        size = len(json.dumps(result, ensure_ascii=False).encode())
         if fan.failed and not fan.partial:
             reason = f"{fan.failed} of {fan.total} children failed"
-        elif size > self.bounds.max_result_bytes:
-            reason = f"the results have {size} bytes; at most {self.bounds.max_result_bytes} are kept"
-            result = []
+        elif result is None:
+            reason = f"the results have more than {self.bounds.max_result_bytes} bytes together"
         job.pending.clear()
         if reason:
-            job.step.result = result or None
+            job.step.result = result
             self.fail_step(job, reason)
             self.fail_job(job, Action.JOIN, reason, {})
         else:
@@ -106,12 +106,20 @@ class Family(Machine):
         if not fan.live and (not job.pending or (fan.failed and not fan.partial)):
             self.join(job)
 
+    def tell_cost(self, job: State, parent: State) -> None:
+        """A job's cost is its parent's too once it has ended, and that of all above."""
+        parent.record.cost += job.record.cost - job.cost_told
+        job.cost_told = job.record.cost
+        above = next(self.parents(parent), None)
+        # Later than the parent: it does not tell of it any more.
+        if above is not None and parent.record.status in FINAL:
+            self.tell_cost(parent, above)
+
     def child_ended(self, job: State) -> None:
         parent = self.jobs.get((job.tenant, job.record.start.parent_id or ""))
         if parent is None:
             return
-        parent.record.cost += job.record.cost - job.cost_told
-        job.cost_told = job.record.cost
+        self.tell_cost(job, parent)
         data: JsonObject = {"child": job.record.job_id, "status": job.record.status}
         fan = self._counts(parent, job)
         if fan is not None:

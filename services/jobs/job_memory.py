@@ -133,7 +133,7 @@ class Kept:
             yield parent
             yield from self.parents(parent)
 
-    def emit(self, job: State, kind: EventType, status: str, **data: Any) -> None:
+    def emit(self, job: State, kind: EventType, status: str, /, **data: Any) -> None:
         job.seq += 1
         trace = parse_traceparent(job.record.traceparent)
         job.events.append(

@@ -32,7 +32,7 @@ class StepRecord:
     children: Children | None = None
     versions: list[StepVersion] = field(default_factory=list)
     redo: int = 0
-    """How often somebody went back to before it after it had been done."""
+    """How often somebody went back to before it after it had been done, or gave it another definition."""
 
 
 @dataclass

@@ -40,6 +40,8 @@ class AgentRunner:
         number = context.job_id.removeprefix("job-")
         # After a retry of the failed job a turn is a new one: the recorded answer would be the failure again.
         turn_id = f"turn-{number}-{context.index}" + (f"-{context.run}" if context.run > 1 else "")
+        # An edited step asks something else.
+        turn_id += f"-r{context.redo}" if context.redo else ""
         try:
             session_id = step.session_id or await self._own_session(f"sess-{number}", context)
             answer = await self._turns.chat(

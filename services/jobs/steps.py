@@ -45,7 +45,7 @@ class StepContext:
     """Of the job: 1, and one more each time that somebody retried it after it had failed."""
     autonomy_level: AutonomyLevel = AutonomyLevel.L2
     redo: int = 0
-    """How often somebody went back to before this step after it had been done."""
+    """How often somebody went back to before this step after it had been done, or gave it another definition."""
     state: Any = None
     """What the step kept at its last checkpoint, when it begins again; None the first time."""
     tell: Callable[[Checkpoint], Awaitable[None]] | None = None

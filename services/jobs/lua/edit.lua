@@ -12,8 +12,11 @@ local about = cjson.encode({by = ARGV[8], comment = ARGV[9], at = now})
 local version = '{"definition":' .. ARGV[10] .. ',' .. string.sub(about, 2)
 local before = get_step(job, 'versions', index)
 before = before and string.sub(before, 2, -2) .. ',' or ''
+-- The pause between two attempts; another step does not wait for it.
+if index == job.cursor and tonumber(get_step(job, 'attempts') or 0) > 0 then clear_wake(job) end
 for _, field in ipairs(OF_A_RUN) do redis.call('HDEL', job.steps, index .. ':' .. field) end
-if index == job.cursor then clear_wake(job) end
+-- Another definition is another effect, and has children of its own.
+redis.call('HINCRBY', job.steps, index .. ':redo', 1)
 set_step(job, {'definition', ARGV[6], 'versions', '[' .. before .. version .. ']'}, index)
 redis.call('HSET', job.key, 'plan', ARGV[7], 'last_update', now)
 redis.call('HINCRBY', job.key, 'edits', 1)

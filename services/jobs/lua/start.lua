@@ -1,5 +1,6 @@
 -- Starts jobs, all or none. ARGV: how many, then of each how many arguments, and those that `start_job` takes
--- Returns {what `start_job` returns, …}, {'full', scope, its name, how many may wait}, {'reused'}, {'no_parent'} or {'crowded'}.
+-- Returns {what `start_job` returns, …}, {'full', scope, its name, how many may wait}, {'reused'}, {'no_parent'} or
+--   {'crowded'}.
 local jobs, at = {}, 2
 for _ = 1, tonumber(ARGV[1]) do
   local count = tonumber(ARGV[at])
@@ -23,13 +24,14 @@ local function crowded(parent)
   return true
 end
 
+local more = {}
 for _, each in ipairs(jobs) do
   local tenant, owner, idempotency = each[1], each[2], each[4]
   local promise = PREFIX .. 'idem:' .. tenant .. ':' .. owner .. ':' .. idempotency
   local known = idempotency ~= '' and redis.call('HGET', promise, 'fingerprint')
   if known and known ~= each[5] then return {'reused'} end
   if not known then
-    local deep = too_deep(field(each, 'queue'), field(each, 'kind'), tenant, #jobs)
+    local deep = too_deep(field(each, 'queue'), field(each, 'kind'), tenant, more)
     if deep then return {'full', unpack(deep)} end
     local parent = field(each, 'parent') and find(tenant, field(each, 'parent'), owner)
     if field(each, 'parent') and (not parent or FINAL[parent.status]) then return {'no_parent'} end

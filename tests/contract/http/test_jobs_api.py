@@ -12,6 +12,7 @@ from kit.settings import CommonSettings
 from services.jobs.app import create_app
 from services.jobs.queue_memory import MemoryPulse, MemoryWorkQueue
 from services.jobs.settings import Settings
+from services.jobs.store import Run
 from services.jobs.store_memory import MemoryJobs, MemoryJobStore
 from tests.http import service_client
 from tests.job_stores import AGAIN, AGENT, BREAKPOINT, LONG, WORKER, worker
@@ -56,8 +57,8 @@ async def started(client: httpx.AsyncClient, *steps: dict[str, Any], **fields: A
 async def run_all(jobs: MemoryJobs) -> None:
     """What a worker would do, each step with the result 1."""
     queue = MemoryWorkQueue(jobs)
-    for message in await queue.fetch(10, 0):
-        run = await queue.take(message, WORKER)
+    for first in await queue.fetch(WORKER, 0, 10, 0):
+        run: Run | None = first
         while run is not None:
             run = await queue.commit(run, "1", keep=True)
 
@@ -200,11 +201,8 @@ async def test_events_are_resumed(client: httpx.AsyncClient, jobs: MemoryJobs, h
 
 async def test_workers_show_only_jobs_within_reach(as_: As, jobs: MemoryJobs) -> None:
     job_id = await started(as_(ANN))
-    queue = MemoryWorkQueue(jobs)
-    (message,) = await queue.fetch(1, 0)
-    run = await queue.take(message, WORKER)
-    assert run is not None
-    MemoryPulse(jobs).beat(worker(WORKER, run), [message])
+    (run,) = await MemoryWorkQueue(jobs).fetch(WORKER, 0, 1, 0)
+    MemoryPulse(jobs).beat(worker(WORKER, run), [run.claim])
 
     async def shown(principal: Principal) -> Any:
         (seen,) = (await as_(principal).get("/jobs/workers")).json()["workers"]

@@ -11,7 +11,7 @@ from bureau_contracts.jobs import JobStatus
 from bureau_contracts.steps import StepStatus
 from services.jobs.states import Action
 from tests.integration.jobs.conftest import Workers, reach
-from tests.job_stores import Jobs, mine
+from tests.job_stores import Jobs
 from tests.waiting import eventually
 
 
@@ -86,7 +86,7 @@ async def test_a_request_that_may_have_had_an_effect_is_never_repeated_by_itself
     await reach(jobs, job_id, JobStatus.WAITING_APPROVAL)
     assert (await jobs.record(job_id)).steps[0].status is StepStatus.UNKNOWN_OUTCOME
     assert target.asked == {f"{job_id}:0": 1}
-    await jobs.store.steer(mine(), job_id, Action.RETRY, "ann")
+    await jobs.steer(job_id, Action.RETRY)
     await reach(jobs, job_id, JobStatus.SUCCEEDED)
     assert target.asked == {f"{job_id}:0": 2}, "only because a human said so, and under the same key"
 

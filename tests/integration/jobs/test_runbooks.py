@@ -119,7 +119,7 @@ async def test_a_dry_run_shows_every_step_and_starts_nothing(bureau: CommandLine
     assert "asks whichever agent fits: May" in out
     assert "1 approvals" in out
     assert "Only the run will show whether an agent is there" in out
-    assert await jobs.queue.fetch(1, 0) == []
+    assert await jobs.nothing_queued()
 
 
 async def test_what_is_wrong_is_said_before_anything_is_sent(bureau: CommandLine, tmp_path: Path, jobs: Jobs) -> None:
@@ -133,4 +133,4 @@ async def test_what_is_wrong_is_said_before_anything_is_sent(bureau: CommandLine
     assert code == 1
     assert "month: is required" in err
     assert "mnth: there is no such parameter" in err
-    assert await jobs.queue.fetch(1, 0) == []
+    assert await jobs.nothing_queued()

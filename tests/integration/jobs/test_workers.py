@@ -9,7 +9,7 @@ from bureau_contracts.jobs import JobStatus
 from bureau_contracts.steps import StepStatus
 from services.jobs.states import Action
 from tests.integration.jobs.conftest import Notes, Workers, reach
-from tests.job_stores import Jobs, mine
+from tests.job_stores import Jobs
 from tests.waiting import eventually
 
 PROMISED_SECONDS = 10
@@ -48,7 +48,7 @@ async def test_a_killed_workers_step_that_may_not_be_repeated_waits_for_a_human(
     await workers(lease_seconds=1).ready()
     await reach(jobs, job_id, JobStatus.WAITING_APPROVAL)
     assert (await jobs.record(job_id)).steps[0].status is StepStatus.UNKNOWN_OUTCOME
-    await jobs.store.decide(mine(), job_id, 0, Action.APPROVE, "ann", "the bank shows it")
+    await jobs.decide(job_id, 0, Action.APPROVE, "the bank shows it")
     await reach(jobs, job_id, JobStatus.SUCCEEDED)
     assert notes.executions() == Counter({f"{job_id}:0": 1, f"{job_id}:1": 1})
 
@@ -57,7 +57,7 @@ async def test_a_paused_job_stays_paused_over_a_workers_restart(jobs: Jobs, work
     first = await workers().ready()
     job_id = (await jobs.start(notes.held_step("one"), notes.step("two"))).job_id
     await eventually(lambda: notes.executions()[f"{job_id}:0"] == 1)
-    assert await jobs.store.steer(mine(), job_id, Action.PAUSE, "ann") is JobStatus.PAUSING
+    assert await jobs.steer(job_id, Action.PAUSE) is JobStatus.PAUSING
     notes.let_go()
     await reach(jobs, job_id, JobStatus.PAUSED)
 
@@ -66,7 +66,7 @@ async def test_a_paused_job_stays_paused_over_a_workers_restart(jobs: Jobs, work
     other = (await jobs.start(notes.step("passes"))).job_id
     await reach(jobs, other, JobStatus.SUCCEEDED)
     assert (await jobs.record(job_id)).status is JobStatus.PAUSED
-    await jobs.store.steer(mine(), job_id, Action.RESUME, "ann")
+    await jobs.steer(job_id, Action.RESUME)
     await reach(jobs, job_id, JobStatus.SUCCEEDED)
     assert notes.executions()[f"{job_id}:1"] == 1
 
@@ -135,7 +135,7 @@ async def test_cancelling_reaches_a_running_step(jobs: Jobs, workers: Workers, n
     running = await workers(lease_seconds=0.5).ready()
     job_id = (await jobs.start(notes.held_step("long"))).job_id
     await eventually(lambda: notes.executions()[f"{job_id}:0"] == 1)
-    await jobs.store.steer(mine(), job_id, Action.CANCEL, "ann")
+    await jobs.steer(job_id, Action.CANCEL)
     await eventually(lambda: running.says("step_interrupted"))
     assert (await jobs.record(job_id)).status is JobStatus.CANCELLED
 

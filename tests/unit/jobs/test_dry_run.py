@@ -6,7 +6,8 @@ import pytest
 
 from bureau_contracts.jobs import DryRun, StartJob
 from services.jobs.allowed import Allowed
-from services.jobs.dry_run import Rules, dry_run
+from services.jobs.dry_run import dry_run
+from services.jobs.rules import Rules
 
 RULES = Rules(Allowed(["https://api.test/v1"]))
 

@@ -13,16 +13,17 @@ from bureau_contracts.steps import NewStep, StepKind, StepStatus
 from kit.identity import Owner, current_principal
 from kit.tasks import background
 from kit.telemetry import Telemetry, current_trace_id
-from services.jobs.engine import Engine, Limits
+from services.jobs.engine import Engine, Manner
 from services.jobs.errors import StoreAway
+from services.jobs.execution import Executor
 from services.jobs.queue_memory import MemoryPulse, MemoryWorkQueue
 from services.jobs.records import WorkerRecord
 from services.jobs.schedules_memory import MemorySchedules
 from services.jobs.states import Action
 from services.jobs.steps import OutcomeUnknown, StepContext, StepFailed, TryLater
-from services.jobs.store import Bounds, Message, NewJob
+from services.jobs.store import Bounds, Claim, NewJob, Run
 from services.jobs.store_memory import MemoryJobs, MemoryJobStore
-from tests.job_stores import AGAIN, AGENT, ONCE, Jobs, mine
+from tests.job_stores import AGAIN, AGENT, ONCE, Jobs
 from tests.waiting import eventually
 
 Act = Callable[[NewStep, StepContext], Awaitable[Any]]
@@ -55,21 +56,22 @@ def jobs(memory: MemoryJobs) -> Jobs:
     return Jobs(MemoryJobStore(memory), MemoryWorkQueue(memory), MemoryPulse(memory), MemorySchedules(memory))
 
 
-def engine(jobs: Jobs, runner: Scripted, **limits: Any) -> Engine:
-    quick = {"lease_seconds": 0.4, "shutdown_seconds": 0.2, "retry_first_seconds": 0.01} | limits
+def engine(jobs: Jobs, runner: Scripted, *, max_result_bytes: int = 10_000, **manner: Any) -> Engine:
+    runners = {StepKind.AGENT: runner, StepKind.FUNCTION: runner}
     return Engine(
-        queue=jobs.queue, pulse=jobs.pulse, runners={StepKind.AGENT: runner, StepKind.FUNCTION: runner},
-        telemetry=Telemetry("tests"), worker_id="w", limits=Limits(**quick),
+        queue=jobs.queue, pulse=jobs.pulse, telemetry=Telemetry("tests"), worker_id="w",
+        executor=Executor(runners, max_result_bytes=max_result_bytes, retry_first_seconds=0.01),
+        manner=Manner(**{"lease_seconds": 0.4, "shutdown_seconds": 0.2} | manner),
     )  # fmt: skip
 
 
 @asynccontextmanager
-async def working(jobs: Jobs, act: Act, **limits: Any) -> AsyncIterator[Scripted]:
+async def working(jobs: Jobs, act: Act, **manner: Any) -> AsyncIterator[Scripted]:
     runner, stop = Scripted(act), asyncio.Event()
     ended = asyncio.Event()
 
     async def run() -> None:
-        await engine(jobs, runner, **limits).run(stop)
+        await engine(jobs, runner, **manner).run(stop)
         ended.set()
 
     async with background(run()):
@@ -108,7 +110,7 @@ async def test_a_step_runs_as_the_jobs_owner_within_its_trace(jobs: Jobs) -> Non
         await until(jobs, job, JobStatus.SUCCEEDED)
         start = (await jobs.record(job)).start
         traced = NewJob("job-t", Owner("globex", "gus"), "gus", start, traceparent=f"00-{TRACE}-b7ad6b7169203331-00")
-        await jobs.store.start(traced)
+        await jobs.store.start([traced])
         await until_of(jobs, "job-t", Owner("globex", "gus"))
     (ann, _), (gus, trace) = seen
     assert (ann.tenant, ann.subject, ann.scopes) == ("acme", "ann", frozenset())
@@ -251,7 +253,7 @@ async def test_cancelling_a_job_stops_its_step(jobs: Jobs) -> None:
     async with working(jobs, forever) as runner:
         job_id = (await jobs.start(AGENT)).job_id
         await eventually(lambda: bool(runner.seen))
-        await jobs.store.steer(mine(), job_id, Action.CANCEL, "ann")
+        await jobs.steer(job_id, Action.CANCEL)
         async with asyncio.timeout(5):
             await stopped.wait()
         other = (await jobs.start(AGENT)).job_id
@@ -327,28 +329,33 @@ class Flaky(MemoryWorkQueue):
         if Flaky.calls % 2:
             raise StoreAway("away")
 
-    async def take(self, message: Message, worker_id: str) -> Any:
+    async def fetch(self, worker_id: str, number: int, count: int, wait_seconds: float) -> list[Run]:
+        """Its answer gets lost: what it gave is the worker's all the same."""
+        found = await super().fetch(worker_id, number, count, wait_seconds)
         self._maybe_away()
-        return await super().take(message, worker_id)
+        return found
 
-    async def commit(self, run: Any, result: str, *, keep: bool) -> Any:
+    async def commit(self, run: Run, result: str, *, keep: bool, cost: float = 0) -> Run | None:
+        onward = await super().commit(run, result, keep=keep, cost=cost)
         self._maybe_away()
-        return await super().commit(run, result, keep=keep)
+        return onward
 
 
-async def test_what_a_step_did_is_recorded_when_the_queue_comes_back(memory: MemoryJobs) -> None:
+async def test_what_a_step_did_is_recorded_when_the_queue_comes_back() -> None:
+    memory = MemoryJobs(Bounds())
     jobs = Jobs(MemoryJobStore(memory), Flaky(memory), MemoryPulse(memory), MemorySchedules(memory))
     async with working(jobs, echo) as runner:
         job_id = (await jobs.start(AGENT, AGAIN)).job_id
         await until(jobs, job_id, JobStatus.SUCCEEDED)
     assert len(runner.seen) == 2
+    assert [step.attempts for step in (await jobs.record(job_id)).steps] == [1, 1]
 
 
 async def test_a_heart_that_fails_beats_on(memory: MemoryJobs) -> None:
     class Fluttering(MemoryPulse):
         beats = 0
 
-        def beat(self, worker: WorkerRecord, held: Any) -> list[Message]:
+        def beat(self, worker: WorkerRecord, held: Any) -> list[Claim]:
             Fluttering.beats += 1
             if Fluttering.beats < 3:
                 raise StoreAway("away")
@@ -361,10 +368,3 @@ async def test_a_heart_that_fails_beats_on(memory: MemoryJobs) -> None:
 
     async with working(jobs, echo):
         await eventually(seen, seconds=5)
-
-
-def test_pauses_between_attempts_grow_and_are_bounded() -> None:
-    limits = Limits(retry_first_seconds=1, retry_longest_seconds=10)
-    for attempt, longest in ((1, 1), (2, 2), (3, 4), (4, 8), (5, 10), (20, 10)):
-        for _ in range(20):
-            assert longest / 2 <= limits.pause(attempt) <= longest

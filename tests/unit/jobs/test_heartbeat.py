@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 from services.jobs.heartbeat import Heartbeat
 from services.jobs.records import WorkerRecord
-from services.jobs.store import Message
+from services.jobs.store import Claim
 from tests.waiting import eventually
 
-HELD = Message("1-0", "acme", "job-1", 1)
+HELD = Claim("acme", "job-1", 1)
 WORKER = WorkerRecord("w", datetime.now(UTC), datetime.now(UTC))
 
 
@@ -20,7 +20,7 @@ class Counting:
     def __init__(self) -> None:
         self.beats, self.closed = 0, False
 
-    def beat(self, worker: WorkerRecord, held: Sequence[Message]) -> list[Message]:
+    def beat(self, worker: WorkerRecord, held: Sequence[Claim]) -> list[Claim]:
         self.beats += 1
         return list(held)
 
@@ -28,17 +28,17 @@ class Counting:
         self.closed = True
 
 
-def heart(pulse: Counting, lost: list[Message], hanging_seconds: float = 60) -> Heartbeat:
+def heart(pulse: Counting, lost: list[Claim], hanging_seconds: float = 60) -> Heartbeat:
     return Heartbeat(pulse, 0.01, lambda: (WORKER, [HELD]), lost.append, hanging_seconds)
 
 
 async def test_what_is_lost_is_told_in_the_event_loop() -> None:
-    lost: list[Message] = []
+    lost: list[Claim] = []
     threads: list[threading.Thread] = []
     pulse = Counting()
 
-    def on_lost(message: Message) -> None:
-        lost.append(message)
+    def on_lost(claim: Claim) -> None:
+        lost.append(claim)
         threads.append(threading.current_thread())
 
     with Heartbeat(pulse, 0.01, lambda: (WORKER, [HELD]), on_lost).beating():

@@ -7,7 +7,8 @@ import pytest
 
 from bureau.runbooks import BadRunbook, RunbookFile, read_runbook
 from services.jobs.allowed import Allowed
-from services.jobs.dry_run import Rules, dry_run
+from services.jobs.dry_run import dry_run
+from services.jobs.rules import Rules
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples" / "runbooks"
 VALUES = {"cost-review.yaml": {"month": "2026-09"}, "restart-service.yaml": {"service": "billing"}}

@@ -55,9 +55,10 @@ local function feed(job)
   end
 end
 
--- What the children have brought about, in order of their items. Results are joined as they are written.
+-- What the children have brought about, in order of their items; nil when it is too much. Results are joined as they are
+-- written.
 local function gather(job)
-  local parts = {}
+  local parts, size = {}, 2
   for item = 0, tonumber(get_step(job, 'total')) - 1 do
     local child, status, result, reason = find(job.tenant, child_id(job, item)), 'pending', 'null', nil
     if child then
@@ -66,6 +67,8 @@ local function gather(job)
     end
     parts[#parts + 1] = '{"job_id":' .. (child and cjson.encode(child.id) or 'null') .. ',"status":"' .. status
       .. '","result":' .. result .. ',"error":' .. (reason and cjson.encode(reason) or 'null') .. '}'
+    size = size + #parts[#parts] + 1
+    if size > MAX_RESULT then return nil end
   end
   return '[' .. table.concat(parts, ',') .. ']'
 end
@@ -76,12 +79,12 @@ local function join(job)
   local reason
   if failed > 0 and facts[3] ~= '1' then
     reason = failed .. ' of ' .. facts[1] .. ' children failed'
-  elseif #result > MAX_RESULT then
-    reason, result = 'the results have ' .. #result .. ' bytes; at most ' .. MAX_RESULT .. ' are kept', 'null'
+  elseif not result then
+    reason = 'the results have more than ' .. MAX_RESULT .. ' bytes together'
   end
   redis.call('DEL', job.pending)
   if reason then
-    redis.call('HSETNX', job.steps, job.cursor .. ':result', result)
+    redis.call('HSETNX', job.steps, job.cursor .. ':result', result or 'null')
     fail_step(job, reason, {})
     fail_job(job, 'join', reason, {})
   else
@@ -98,16 +101,24 @@ rejoin = function(job)
   if failed or redis.call('LLEN', job.pending) == 0 then join(job) end
 end
 
+-- A job's cost is its parent's too once it has ended, and that of all above.
+local function tell_cost(job, parent)
+  local spent = redis.call('HMGET', job.key, 'cost', 'cost_told')
+  if not spent[1] then return end
+  redis.call('HINCRBYFLOAT', parent.key, 'cost', tonumber(spent[1]) - tonumber(spent[2] or 0))
+  redis.call('HSET', job.key, 'cost_told', spent[1])
+  -- Later than the parent: it does not tell of it any more.
+  local above = FINAL[parent.status] and parent.parent and find(parent.tenant, parent.parent)
+  if above then tell_cost(parent, above) end
+end
+
 -- A job that belongs to another one has ended.
 child_ended = function(job)
+  -- Also when that one is deleted by now.
+  redis.call('SREM', PREFIX .. 'live:' .. job.tenant .. ':' .. job.parent, job.id)
   local parent = find(job.tenant, job.parent)
   if not parent then return end
-  redis.call('SREM', parent.live, job.id)
-  local spent = redis.call('HMGET', job.key, 'cost', 'cost_told')
-  if spent[1] then
-    redis.call('HINCRBYFLOAT', parent.key, 'cost', tonumber(spent[1]) - tonumber(spent[2] or 0))
-    redis.call('HSET', job.key, 'cost_told', spent[1])
-  end
+  tell_cost(job, parent)
   local data = {child = job.id, status = job.status}
   local mapped = job.item and not FINAL[parent.status] and get_step(parent, 'total')
     and string.find(job.id, parent.id .. '-' .. parent.cursor .. '-', 1, true) == 1
