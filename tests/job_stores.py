@@ -36,6 +36,9 @@ from services.jobs.store import (
 )
 from services.jobs.store_memory import MemoryJobs, MemoryJobStore
 from services.jobs.store_redis import RedisJobStore
+from services.jobs.webhook_store import Webhooks
+from services.jobs.webhooks_memory import MemoryWebhooks
+from services.jobs.webhooks_redis import RedisWebhooks
 from tests.waiting import eventually
 
 ANN = Owner("acme", "ann")
@@ -59,6 +62,7 @@ class Jobs:
     queue: WorkQueue
     pulse: Pulse
     schedules: "Schedules"
+    webhooks: Webhooks
 
     async def start(self, *steps: dict[str, Any], owner: Owner = ANN, key: str | None = None, **fields: Any) -> Started:
         (started,) = await self.store.start([new_job(*steps, owner=owner, key=key, **fields)])
@@ -146,7 +150,9 @@ def worker(name: str = WORKER, *runs: Run) -> WorkerRecord:
 @asynccontextmanager
 async def open_memory(bounds: Bounds) -> AsyncIterator[Jobs]:
     jobs = MemoryJobs(bounds)
-    yield Jobs(MemoryJobStore(jobs), MemoryWorkQueue(jobs), MemoryPulse(jobs), MemorySchedules(jobs))
+    yield Jobs(
+        MemoryJobStore(jobs), MemoryWorkQueue(jobs), MemoryPulse(jobs), MemorySchedules(jobs), MemoryWebhooks(jobs)
+    )
 
 
 @asynccontextmanager
@@ -160,4 +166,6 @@ async def open_redis(bounds: Bounds, url: str) -> AsyncIterator[Jobs]:
         opened.callback(pulse.close)
         call = await opened.enter_async_context(Calls(redis, bounds).open())
         queue = RedisWorkQueue(call, blocking, bounds.queues)
-        yield Jobs(RedisJobStore(call, redis, news, bounds.queues), queue, pulse, RedisSchedules(call))
+        yield Jobs(
+            RedisJobStore(call, redis, news, bounds.queues), queue, pulse, RedisSchedules(call), RedisWebhooks(call)
+        )

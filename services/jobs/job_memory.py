@@ -53,6 +53,9 @@ class State:
     """Until the breakpoint expires at which it is paused."""
     expires_at: datetime | None = None
     dead: bool = False
+    webhook_due: datetime | None = None
+    """When somebody is to be told of its end."""
+    webhook_attempts: int = 0
     fans: dict[int, Fan] = field(default_factory=dict)
     """By step."""
     pending: deque[NewJob] = field(default_factory=deque)

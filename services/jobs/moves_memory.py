@@ -30,9 +30,11 @@ class Moves(Lines, ABC):
         # What a human rejected is no dead letter, and a map's child is its parent's matter.
         failed = job.record.status is JobStatus.FAILED
         job.dead = failed and action is not Action.REJECT and job.record.item is None
+        if job.record.start.webhook_url is not None:
+            job.webhook_due, job.webhook_attempts = self.now(), 0
 
     def revive(self, job: State) -> None:
-        job.expires_at, job.dead = None, False
+        job.expires_at, job.dead, job.webhook_due = None, False, None
 
     def move(self, job: State, action: Action, to: JobStatus, data: JsonObject) -> None:
         before = job.record.status

@@ -1,5 +1,6 @@
 """A Redis that is nearly full starts no job, but brings those under way to their end."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from services.jobs.memory_redis import RedisMemory
 from services.jobs.news_redis import RedisNews
 from services.jobs.store import Bounds
 from services.jobs.store_redis import RedisJobStore
-from tests.job_stores import ANN, NAP, Jobs, open_redis
+from tests.job_stores import ANN, NAP, open_redis
 
 
 async def test_above_its_part_of_the_memory_only_new_jobs_are_refused(quick_folder: Path, tmp_path: Path) -> None:
@@ -24,12 +25,7 @@ async def test_above_its_part_of_the_memory_only_new_jobs_are_refused(quick_fold
             Calls(redis, Bounds()).open() as call,
         ):
             memory = RedisMemory(redis, 0.85)
-            jobs = Jobs(
-                RedisJobStore(call, redis, RedisNews(redis), ("default",), memory),
-                jobs.queue,
-                jobs.pulse,
-                jobs.schedules,
-            )
+            jobs = replace(jobs, store=RedisJobStore(call, redis, RedisNews(redis), ("default",), memory))
             await memory.read()
             started = await jobs.start(NAP)
             used = (await redis.info("memory"))["used_memory"]

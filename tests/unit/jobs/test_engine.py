@@ -23,6 +23,7 @@ from services.jobs.states import Action
 from services.jobs.steps import OutcomeUnknown, StepContext, StepFailed, TryLater
 from services.jobs.store import Bounds, Claim, NewJob, Run
 from services.jobs.store_memory import MemoryJobs, MemoryJobStore
+from services.jobs.webhooks_memory import MemoryWebhooks
 from tests.job_stores import AGAIN, AGENT, ONCE, Jobs
 from tests.waiting import eventually
 
@@ -361,7 +362,13 @@ async def test_a_heart_that_fails_beats_on(memory: MemoryJobs) -> None:
                 raise StoreAway("away")
             return super().beat(worker, held)
 
-    jobs = Jobs(MemoryJobStore(memory), MemoryWorkQueue(memory), Fluttering(memory), MemorySchedules(memory))
+    jobs = Jobs(
+        MemoryJobStore(memory),
+        MemoryWorkQueue(memory),
+        Fluttering(memory),
+        MemorySchedules(memory),
+        MemoryWebhooks(memory),
+    )
 
     async def seen() -> bool:
         return len(await jobs.store.workers()) == 1
