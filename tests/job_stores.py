@@ -147,6 +147,11 @@ def worker(name: str = WORKER, *runs: Run) -> WorkerRecord:
     return WorkerRecord(name, now, now, [(run.record.owner, run.record.job_id) for run in runs])
 
 
+def jobs_in(jobs: MemoryJobs) -> Jobs:
+    schedules, webhooks = MemorySchedules(jobs), MemoryWebhooks(jobs)
+    return Jobs(MemoryJobStore(jobs), MemoryWorkQueue(jobs), MemoryPulse(jobs), schedules, webhooks)
+
+
 @asynccontextmanager
 async def open_memory(bounds: Bounds) -> AsyncIterator[Jobs]:
     jobs = MemoryJobs(bounds)

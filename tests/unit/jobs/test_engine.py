@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,13 +19,11 @@ from services.jobs.errors import StoreAway
 from services.jobs.execution import Executor
 from services.jobs.queue_memory import MemoryPulse, MemoryWorkQueue
 from services.jobs.records import WorkerRecord
-from services.jobs.schedules_memory import MemorySchedules
 from services.jobs.states import Action
 from services.jobs.steps import OutcomeUnknown, StepContext, StepFailed, TryLater
 from services.jobs.store import Bounds, Claim, NewJob, Run
-from services.jobs.store_memory import MemoryJobs, MemoryJobStore
-from services.jobs.webhooks_memory import MemoryWebhooks
-from tests.job_stores import AGAIN, AGENT, ONCE, Jobs
+from services.jobs.store_memory import MemoryJobs
+from tests.job_stores import AGAIN, AGENT, ONCE, Jobs, jobs_in
 from tests.waiting import eventually
 
 Act = Callable[[NewStep, StepContext], Awaitable[Any]]
@@ -54,7 +53,7 @@ def memory() -> MemoryJobs:
 
 @pytest.fixture
 def jobs(memory: MemoryJobs) -> Jobs:
-    return Jobs(MemoryJobStore(memory), MemoryWorkQueue(memory), MemoryPulse(memory), MemorySchedules(memory))
+    return jobs_in(memory)
 
 
 def engine(jobs: Jobs, runner: Scripted, *, max_result_bytes: int = 10_000, **manner: Any) -> Engine:
@@ -344,7 +343,7 @@ class Flaky(MemoryWorkQueue):
 
 async def test_what_a_step_did_is_recorded_when_the_queue_comes_back() -> None:
     memory = MemoryJobs(Bounds())
-    jobs = Jobs(MemoryJobStore(memory), Flaky(memory), MemoryPulse(memory), MemorySchedules(memory))
+    jobs = replace(jobs_in(memory), queue=Flaky(memory))
     async with working(jobs, echo) as runner:
         job_id = (await jobs.start(AGENT, AGAIN)).job_id
         await until(jobs, job_id, JobStatus.SUCCEEDED)
@@ -362,13 +361,7 @@ async def test_a_heart_that_fails_beats_on(memory: MemoryJobs) -> None:
                 raise StoreAway("away")
             return super().beat(worker, held)
 
-    jobs = Jobs(
-        MemoryJobStore(memory),
-        MemoryWorkQueue(memory),
-        Fluttering(memory),
-        MemorySchedules(memory),
-        MemoryWebhooks(memory),
-    )
+    jobs = replace(jobs_in(memory), pulse=Fluttering(memory))
 
     async def seen() -> bool:
         return len(await jobs.store.workers()) == 1
