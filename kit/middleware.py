@@ -54,6 +54,7 @@ class TraceLayer:
             began = time.perf_counter()
             try:
                 await self._app(scope, receive, answer.send)
+                await answer.finish()
             except Refusal as refusal:
                 await answer.refuse(scope, refusal, trace.trace_id)
             except Exception:
@@ -77,12 +78,24 @@ class _Answer:
     def __init__(self, send: Send, headers: list[tuple[bytes, bytes]]) -> None:
         self._send, self._headers = send, headers
         self.status = 0
+        self._streams = False
+        self._end: Message | None = None
 
     async def send(self, message: Message) -> None:
         if message["type"] in _STARTS:
             self.status = message.get("status", HTTPStatus.SWITCHING_PROTOCOLS)
             message["headers"] = [*message.get("headers", ()), *self._headers]
+        elif message["type"] == "http.response.body":
+            if self._streams and not message.get("more_body"):
+                # FastAPI ends a stream of events also when what makes them has failed, and says so only then.
+                self._end = message
+                return
+            self._streams = bool(message.get("more_body"))
         await self._send(message)
+
+    async def finish(self) -> None:
+        if self._end is not None:
+            await self._send(self._end)
 
     async def refuse(self, scope: Scope, refusal: Refusal, trace_id: str) -> None:
         if self.status:

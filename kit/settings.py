@@ -3,9 +3,9 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 
 class SettingsError(Exception):
@@ -99,6 +99,24 @@ class ServerSettings(Settings):
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
         own = super().from_environment(environment)
         return own.model_copy(update={"common": CommonSettings.from_environment(environment)})
+
+
+def _known_redis(url: str) -> str:
+    from kit.redis import known_url  # half a second of imports that only who has a Redis needs
+
+    return known_url(url)
+
+
+def _known_redis_or_none(url: SecretStr) -> SecretStr:
+    if written := url.get_secret_value():
+        _known_redis(written)
+    return url
+
+
+RedisUrl = Annotated[str, AfterValidator(_known_redis)]
+"""One server, Sentinels or a cluster: kit/redis_url.py."""
+OptionalRedisUrl = Annotated[SecretStr, AfterValidator(_known_redis_or_none)]
+"""The same, or empty."""
 
 
 def _read(variable: str, path: str) -> str:

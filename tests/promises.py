@@ -99,6 +99,8 @@ PROMISES: dict[str, list[str]] = {
     "A paused job stays paused, and nothing of a job is lost when Redis is killed": [
         "tests/integration/jobs/test_workers.py::test_a_paused_job_stays_paused_over_a_workers_restart",
         "tests/integration/jobs/test_redis_away.py::test_nothing_is_lost_when_redis_is_killed_in_the_middle_of_a_step",
+        "tests/integration/jobs/test_redis_shapes.py::test_a_job_goes_on_when_sentinels_promote_a_replica",
+        "tests/integration/jobs/test_redis_shapes.py::test_a_job_goes_on_when_a_cluster_promotes_a_replica",
     ],
     "Every move of a job is one of the table's, whatever workers and callers do and however late they report": [
         "tests/contract/stores/jobs/test_model.py::test_the_store_does_what_the_model_does",

@@ -76,14 +76,14 @@ class Caller:
             except httpx.HTTPError as error:
                 if last:
                     raise no_answer(error) from error
-                await asyncio.sleep(_pause(attempt))
+                await asyncio.sleep(pause(attempt))
             else:
                 if response.status_code < 400:
                     return response
                 failure = error_of(response.status_code, response.content, _trace_id(response))
                 if last or response.status_code not in _WORTH_REPEATING:
                     raise failure
-                await asyncio.sleep(_pause(attempt, failure.retry_after))
+                await asyncio.sleep(pause(attempt, failure.retry_after))
             attempt += 1
 
 
@@ -97,11 +97,11 @@ def segments(text: str) -> str:
     return "/".join(segment(each) if each.strip(".") else "%2E" * len(each) for each in text.split("/"))
 
 
-def _pause(attempt: int, retry_after: float | None = None) -> float:
+def pause(attempt: int, retry_after: float | None = None) -> float:
     """Seconds: what the server asks for, or an exponential back-off with full jitter."""
     if retry_after is not None:
         return min(retry_after, LONGEST_PAUSE_SECONDS)
-    return random.uniform(0, FIRST_PAUSE_SECONDS * 2**attempt)  # noqa: S311 - jitter, not a secret
+    return random.uniform(0, min(FIRST_PAUSE_SECONDS * 2**attempt, LONGEST_PAUSE_SECONDS))  # noqa: S311 - jitter, not a secret
 
 
 def _trace_id(response: httpx.Response) -> str:

@@ -1,9 +1,10 @@
 """The jobs' client: work that outlives a request."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 
 from bureau.errors import BureauError, Refused
-from bureau.http import Caller, segment
+from bureau.http import Caller, pause, segment
 from bureau.schedules import SchedulesClient
 from bureau_contracts.events import Event
 from bureau_contracts.jobs import (
@@ -89,10 +90,11 @@ class JobsClient:
                 return
             except Refused:
                 raise
-            except BureauError:
+            except BureauError as error:
                 silent += 1
                 if silent > RECONNECTS:
                     raise
+                await asyncio.sleep(pause(silent, error.retry_after))
 
     async def _decide(self, job_id: str, step: int, verdict: str, comment: str) -> JobAction:
         body = Decision(comment=comment)

@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from typing import cast
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from bureau_contracts.evaluation import Metric
 from kit.errors import Unavailable
+from kit.redis import REDIS_FAILURES
 from services.evaluation.store import MetricKindDiffers, Series, TooManySeries
 
 # Fields of a tenant's hash: `kind:<name>`, `sum:<series>`, `count:<series>`, and `series`, how many there are.
@@ -81,5 +81,5 @@ def _metrics(fields: dict[str, str]) -> Iterator[Metric]:
 def _away_is_unavailable() -> Iterator[None]:
     try:
         yield
-    except (RedisError, OSError) as error:
+    except REDIS_FAILURES as error:
         raise Unavailable("the metrics store is away") from error

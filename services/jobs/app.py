@@ -13,6 +13,7 @@ from services.jobs import api, api_schedules
 from services.jobs.calls_redis import Calls
 from services.jobs.memory_redis import READ_SECONDS, RedisMemory
 from services.jobs.news_redis import RedisNews
+from services.jobs.redis_condition import warn_of_condition
 from services.jobs.schedule_service import ScheduleService
 from services.jobs.schedule_store import ScheduleStore
 from services.jobs.schedules_redis import RedisSchedules
@@ -43,7 +44,7 @@ def create_app(settings: Settings, store: JobStore | None = None, schedules: Sch
                 await opened.enter_async_context(call.open())
                 await opened.enter_async_context(news.listening())
                 reading = every(READ_SECONDS, memory.read, name="memory of Redis")
-                await opened.enter_async_context(background(reading))
+                await opened.enter_async_context(background(reading, warn_of_condition(redis)))
             yield
 
     return build_app(

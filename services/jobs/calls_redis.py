@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import ConnectionError, RedisError, ResponseError
+from redis.exceptions import ConnectionError, ResponseError
 
+from kit.redis import REDIS_FAILURES
 from kit.tasks import background
 from services.jobs.library import PREFIX, Library
 from services.jobs.redis_away import store_away
@@ -84,7 +85,7 @@ class Calls:
                 await self._redis.function_load(self._library.text, replace=True)
                 again = iter(await self._ask(missing))
                 answers = [next(again) if _unknown(answer) else answer for answer in answers]
-        except (RedisError, OSError) as error:
+        except REDIS_FAILURES as error:
             answers = [error] * len(batch)
         for call, answer in zip(batch, answers, strict=True):
             call.settle(answer)

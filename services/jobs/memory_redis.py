@@ -2,7 +2,9 @@
 
 from redis.asyncio import Redis
 
+from kit.redis import at_home_of
 from services.jobs.errors import StoreFull
+from services.jobs.library import PREFIX
 from services.jobs.redis_away import store_away
 
 READ_SECONDS = 1.0
@@ -17,7 +19,7 @@ class RedisMemory:
     async def read(self) -> None:
         """To be called about once a second. Raises StoreAway."""
         with store_away():
-            facts = await self._redis.info("memory")
+            facts = await self._redis.info("memory", **await at_home_of(self._redis, PREFIX))
         limit = int(facts.get("maxmemory", 0))
         self._part = int(facts["used_memory"]) / limit if limit else 0.0
 

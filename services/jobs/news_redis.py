@@ -5,13 +5,13 @@ and never an event.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from kit.logs import get_logger
+from kit.redis import REDIS_FAILURES
 from kit.tasks import background
 from services.jobs.library import PREFIX
 
@@ -26,19 +26,18 @@ _NOBODY = f"{_LIVE}-"
 
 class RedisNews:
     def __init__(self, redis: "Redis") -> None:
+        self._redis = redis
         self._channel = redis.pubsub(ignore_subscribe_messages=True)
+        self._open = False
+        # Two that subscribe at once would each open a connection.
+        self._turn = asyncio.Lock()
         self._watchers: dict[str, set[asyncio.Event]] = {}
-        self._closing = False
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
         async with background(self._listen()):
-            try:
-                yield
-            finally:
-                # While redis-py connects it may swallow the cancellation, and the listener would never end.
-                self._closing = True
-        await self._channel.aclose()  # type: ignore[no-untyped-call]  # redis-py has not typed it
+            yield
+        await self._close()
 
     @asynccontextmanager
     async def watch(self, *job_ids: str) -> AsyncIterator["_News"]:
@@ -48,7 +47,7 @@ class RedisNews:
                 watchers = self._watchers.setdefault(job_id, set())
                 watchers.add(happened)
                 if len(watchers) == 1:
-                    await self._tell(self._channel.subscribe, job_id)
+                    await self._tell("subscribe", job_id)
             yield _News(happened)
         finally:
             for job_id in job_ids:
@@ -56,28 +55,47 @@ class RedisNews:
                 watchers.discard(happened)
                 if not watchers:
                     self._watchers.pop(job_id, None)
-                    await self._tell(self._channel.unsubscribe, job_id)
+                    await self._tell("unsubscribe", job_id)
 
-    async def _tell(self, change: Callable[[str], Awaitable[object]], job_id: str) -> None:
+    async def _tell(self, change: str, job_id: str) -> None:
+        """Nothing to do while there is no subscription: the next one begins with all who are watched."""
         try:
-            await change(_LIVE + job_id)
-        except RedisError as error:
+            async with self._turn:
+                if self._open:
+                    await getattr(self._channel, change)(_LIVE + job_id)
+        except REDIS_FAILURES as error:
             log.warning("job_news_away", error=repr(error))
 
     async def _listen(self) -> None:
-        while not self._closing:
+        while True:
             try:
-                if not self._channel.subscribed:
-                    await self._channel.subscribe(_NOBODY)
+                if not self._open:
+                    await self._subscribe()
                 message = await self._channel.get_message(timeout=LISTEN_SECONDS)
-            except RedisError as error:
+            except REDIS_FAILURES as error:
                 log.warning("job_news_away", error=repr(error))
+                await self._close()
                 self._wake_all()
                 await asyncio.sleep(PAUSE_SECONDS)
                 continue
             if message is not None:
                 for happened in self._watchers.get(str(message["channel"]).removeprefix(_LIVE), ()):
                     happened.set()
+
+    async def _subscribe(self) -> None:
+        async with self._turn:
+            # A cluster's client learns with an ordinary command who is there; a subscription stays where it is.
+            await self._redis.exists(_NOBODY)
+            self._channel = self._redis.pubsub(ignore_subscribe_messages=True)
+            await self._channel.subscribe(_NOBODY, *(_LIVE + job_id for job_id in self._watchers))
+            self._open = True
+        # What was said before that, nobody heard.
+        self._wake_all()
+
+    async def _close(self) -> None:
+        self._open = False
+        with suppress(*REDIS_FAILURES):
+            await self._channel.aclose()  # type: ignore[no-untyped-call]  # redis-py has not typed it
 
     def _wake_all(self) -> None:
         for watchers in self._watchers.values():

@@ -4,12 +4,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import redis as sync_redis
+from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
-from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
-from redis.retry import Retry
 
+from kit.redis import connect_blocking
 from services.jobs import redis_records as written
 from services.jobs.calls_redis import Calls
 from services.jobs.library import PREFIX, Library
@@ -91,15 +90,9 @@ class RedisPulse:
     """Connects when it first beats."""
 
     def __init__(self, redis_url: str, bounds: Bounds) -> None:
-        timeout = max(0.5, bounds.lease_seconds / 4)
-        self._redis = sync_redis.Redis.from_url(
-            redis_url,
-            decode_responses=True,
-            socket_timeout=timeout,
-            socket_connect_timeout=timeout,
-            retry=Retry(NoBackoff(), 0),
-        )
+        self._url, self._timeout = redis_url, max(0.5, bounds.lease_seconds / 4)
         self._library = Library(bounds)
+        self._redis: BlockingRedis | None = None
 
     def beat(self, worker: WorkerRecord, held: Sequence[Claim]) -> list[Claim]:
         parts = [part for claim in held for part in _parts(claim)]
@@ -108,6 +101,8 @@ class RedisPulse:
         return [held[number - 1] for number in lost]
 
     def _call(self, name: str, *arguments: str | int) -> Any:
+        if self._redis is None:
+            self._redis = connect_blocking(self._url, timeout_seconds=self._timeout)
         function = self._library.function(name)
         try:
             return self._redis.fcall(function, 1, PREFIX, *arguments)
@@ -118,7 +113,8 @@ class RedisPulse:
             return self._redis.fcall(function, 1, PREFIX, *arguments)
 
     def close(self) -> None:
-        self._redis.close()
+        if self._redis is not None:
+            self._redis.close()
 
 
 def _parts(claim: Claim) -> tuple[str, str, int]:

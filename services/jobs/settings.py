@@ -6,7 +6,7 @@ from typing import Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from bureau_contracts.jobs import DEFAULT_QUEUE
-from kit.settings import ServerSettings
+from kit.settings import RedisUrl, ServerSettings
 from services.jobs.allowed import Allowed, addresses
 from services.jobs.limits import parse_limits
 from services.jobs.rules import Rules
@@ -20,8 +20,9 @@ class Settings(ServerSettings):
 
     port: int = 8006
     """The port of the API; workers have none."""
-    redis_url: str = "redis://127.0.0.1:6379/0"
-    """Redis 7 or Valkey, with the append-only file on and `maxmemory-policy noeviction`."""
+    redis_url: RedisUrl = "redis://127.0.0.1:6379/0"
+    """Redis 7 or Valkey, with the append-only file on and `maxmemory-policy noeviction`. Behind Sentinels:
+    ``redis+sentinel://host:port,host:port/primary/0``. A cluster: ``redis+cluster://host:port,host:port``."""
     runtime_url: str = "http://127.0.0.1:8007"
     """Where `agent` steps are run."""
     sessions_url: str = "http://127.0.0.1:8004"

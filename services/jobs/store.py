@@ -171,7 +171,8 @@ class JobStore(Protocol):
         """Of every queue that there is."""
 
     async def ping(self) -> str:
-        """ "" when the store answers and keeps what it is given; raises kit.health.Degraded with what to set if not."""
+        """The store answers and keeps what it is given: what is worth knowing of that, or "". Raises
+        kit.health.Degraded with what to set if it does not keep it, or refuses it."""
 
 
 @dataclass(frozen=True)

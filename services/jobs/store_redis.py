@@ -29,7 +29,7 @@ from services.jobs.errors import (
 from services.jobs.memory_redis import RedisMemory
 from services.jobs.news_redis import RedisNews
 from services.jobs.records import JobRecord, WorkerRecord
-from services.jobs.redis_away import store_away
+from services.jobs.redis_condition import condition_of
 from services.jobs.states import FINAL, Action
 from services.jobs.store import EventBatch, JobList, NewJob, News, Page, QueueLoad, Started, Verdict
 
@@ -142,16 +142,10 @@ class RedisJobStore:
         ]
 
     async def ping(self) -> str:
-        with store_away():
-            facts = await self._redis.info("persistence", "memory")
-        advice = []
-        if str(facts.get("aof_enabled", "1")) != "1":
-            advice.append("set `appendonly yes`: jobs are lost when Redis restarts")
-        if facts.get("maxmemory_policy", "noeviction") != "noeviction":
-            advice.append("set `maxmemory-policy noeviction`: jobs are lost when memory is short")
-        if advice:
-            raise Degraded("; ".join(advice))
-        return ""
+        condition = await condition_of(self._redis)
+        if condition.advice:
+            raise Degraded("; ".join(condition.advice))
+        return "; ".join(condition.notes)
 
 
 def _page(answer: Sequence[Any]) -> Page:

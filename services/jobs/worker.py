@@ -29,6 +29,7 @@ from services.jobs.engine import Engine, Manner
 from services.jobs.execution import Executor
 from services.jobs.functions import FunctionRunner, FunctionsError, load_functions
 from services.jobs.queue_redis import RedisPulse, RedisWorkQueue
+from services.jobs.redis_condition import warn_of_condition
 from services.jobs.schedules_redis import RedisSchedules
 from services.jobs.settings import Settings, names
 from services.jobs.step_agent import AgentRunner
@@ -100,7 +101,8 @@ async def run(settings: Settings, *, lifeline: bool = False) -> None:
                 shutdown_seconds=settings.shutdown_seconds,
             ),
         )
-        await engine.run(stop)
+        async with background(warn_of_condition(redis)):
+            await engine.run(stop)
 
 
 def _end(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr
 
-from kit.settings import ServerSettings
+from kit.settings import OptionalRedisUrl, ServerSettings
 
 _EMBEDDER = r"^(hashed|sentence|(openai|vertex):\S+@[1-9][0-9]{0,3})$"
 
@@ -54,7 +54,7 @@ class Settings(ServerSettings):
     the rules do it, and the answer says so."""
     extractor_timeout_seconds: float = Field(30.0, gt=0, le=120)
     """Of one call to that model."""
-    redis_url: SecretStr = SecretStr("")
+    redis_url: OptionalRedisUrl = SecretStr("")
     """Where uses wait until they are written, so that a kill loses none. Empty: they wait in the process."""
     usage_days: float = Field(90, gt=0, le=3650)
     """How long it is kept which search was given which memories."""

@@ -10,9 +10,9 @@ from datetime import datetime
 from typing import Any, cast
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from kit.identity import Owner
+from kit.redis import REDIS_FAILURES
 from services.memory.uses import BufferAway, Use
 
 MAX_PER_TENANT = 10_000
@@ -111,5 +111,5 @@ def _read(tenant: str, written: str) -> Use:
 def _away() -> Iterator[None]:
     try:
         yield
-    except (RedisError, OSError, TimeoutError) as error:
+    except REDIS_FAILURES as error:
         raise BufferAway(type(error).__name__) from error

@@ -9,11 +9,10 @@ from contextlib import AsyncExitStack
 from typing import TypeVar
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from kit import redis as kit_redis
 from kit.health import Degraded
 from kit.logs import get_logger
+from kit.redis import REDIS_FAILURES, connect, drop_idle
 from kit.tasks import background, every
 
 log = get_logger(__name__)
@@ -22,15 +21,16 @@ T = TypeVar("T")
 
 TIMEOUT_SECONDS = 0.25
 LOOK_AGAIN_SECONDS = 0.5
+LOOK_SECONDS = 2.0
+"""How long it takes to be back at most: enough to pass by Sentinels and nodes that are dead. Nobody waits for it."""
 CONNECTIONS = 32
 
 
 class RedisLink:
     def __init__(self, url: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self._timeout = timeout_seconds
-        # The time-out is ours, around the whole question: with one of its own, redis-py sends by `asyncio.wait_for`,
-        # which in Python 3.11 loses a cancellation now and then, and makes a task for every command.
-        self.redis: Redis = kit_redis.connect(url, timeout_seconds=None, connections=CONNECTIONS * 2)
+        # The time-out is ours, around the whole question.
+        self.redis: Redis = connect(url, timeout_seconds=None, connections=CONNECTIONS * 2)
         self._turns = asyncio.Semaphore(CONNECTIONS)
         self._away = False
         self._when_back: list[Callable[[], Awaitable[None]]] = []
@@ -64,7 +64,7 @@ class RedisLink:
         try:
             async with asyncio.timeout(self._timeout), self._turns:
                 return await question()
-        except (RedisError, OSError, TimeoutError) as error:
+        except REDIS_FAILURES as error:
             if not self._away:
                 log.warning("redis_away", error=repr(error))
             self._away = True
@@ -82,11 +82,10 @@ class RedisLink:
         if not self._away:
             return
         try:
-            async with asyncio.timeout(self._timeout):
-                # Those that were open when Redis went would fail one after the other.
-                await self.redis.connection_pool.disconnect(inuse_connections=False)
+            async with asyncio.timeout(LOOK_SECONDS):
+                await drop_idle(self.redis)
                 await self.redis.ping()
-        except (RedisError, OSError, TimeoutError):
+        except REDIS_FAILURES:
             return
         self._away = False
         log.info("redis_back")

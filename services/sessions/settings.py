@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from kit.settings import ServerSettings
+from kit.settings import OptionalRedisUrl, ServerSettings
 
 SQLITE = "sqlite:///"
 
@@ -31,7 +31,7 @@ class Settings(ServerSettings):
     postgres_statement_cache: int = Field(100, ge=0, le=1000)
     """Prepared statements kept per connection; 0 behind a pgbouncer in transaction mode."""
 
-    redis_url: SecretStr = SecretStr("")
+    redis_url: OptionalRedisUrl = SecretStr("")
     """Where the ends of sessions are cached and message rates are shared between replicas; empty: neither.
     For Postgres: SQLite on the same machine is quicker without."""
     redis_timeout_seconds: float = Field(0.25, gt=0, le=10)

@@ -68,12 +68,14 @@ def workers_of(url: str, folder: Path) -> Iterator[Workers]:
         started.append(WorkerProcess(url, folder, **settings))
         return started[-1]
 
-    yield start
-    for each in started:
-        if each.process.poll() is None:
-            each.kill()
-        assert each.process.stdin is not None
-        each.process.stdin.close()
+    try:
+        yield start
+    finally:
+        for each in started:
+            if each.process.poll() is None:
+                each.kill()
+            assert each.process.stdin is not None
+            each.process.stdin.close()
 
 
 @pytest.fixture
