@@ -63,5 +63,5 @@ install: .venv/.installed
 
 .PHONY: clean
 clean:  ## remove the virtual environment and caches; data folders stay
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .bench_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
