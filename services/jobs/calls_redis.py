@@ -83,6 +83,7 @@ class Calls:
             if missing:
                 # A new Redis, or a new version of us.
                 await self._redis.function_load(self._library.text, replace=True)
+                await self._redis.fcall(self._library.function("recount"), 1, PREFIX)
                 again = iter(await self._ask(missing))
                 answers = [next(again) if _unknown(answer) else answer for answer in answers]
         except REDIS_FAILURES as error:

@@ -15,6 +15,9 @@ from services.jobs.store import MOST_CHILDREN, MOST_GENERATIONS, Bounds
 PREFIX = "jobs:{0}:"
 """Of every key of partition 0, the only one there is yet. The braces make a Redis Cluster keep it in one slot."""
 
+RECOUNT_SECONDS = 50
+"""How often what is counted for limits is counted anew."""
+
 _FOLDER = Path(__file__).parent / "lua"
 _SHARED = ("job", "queue", "move", "advance", "children", "schedules", "calls")
 """In this order: each stands on those before it."""
@@ -60,6 +63,7 @@ def _header(bounds: Bounds) -> str:
         "MAX_RESULT": bounds.max_result_bytes,
         "RETENTION_MS": round(bounds.retention_seconds * 1000),
         "EVENTS_KEPT": bounds.events_kept,
+        "RECOUNT_MS": round(RECOUNT_SECONDS * 1000),
         "MOST_CHILDREN": MOST_CHILDREN,
         "MOST_GENERATIONS": MOST_GENERATIONS,
         "MOST_WAITING": MOST_WAITING,

@@ -1,4 +1,6 @@
--- Deletes ended jobs whose time is over, with all that belongs to them. ARGV: how many at most
+-- Deletes ended jobs whose time is over, with all that belongs to them. ARGV: how many at most. Returns how many.
+-- While workers of other settings are at work too, each counts only what its own limits ask for.
+if redis.call('SET', PREFIX .. 'recounted', now, 'NX', 'PX', RECOUNT_MS) then recount() end
 local due = redis.call('ZRANGE', ENDED, '-inf', now, 'BYSCORE', 'LIMIT', 0, ARGV[1])
 for _, member in ipairs(due) do
   local job = find(split(member))

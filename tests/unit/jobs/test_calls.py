@@ -48,6 +48,11 @@ class FakeServer:
         assert replace
         self.loads, self.loaded = self.loads + 1, True
 
+    async def fcall(self, function: str, keys: int, *arguments: str) -> int:
+        assert function.endswith("_recount")
+        assert self.loaded
+        return 1
+
     def answer(self, call: tuple[str, ...]) -> Any:
         if not self.loaded:
             return ResponseError("Function not found")

@@ -6,7 +6,7 @@
 -- lines:<queue>:<tenant>         its lines: '' and one for each kind that has a limit of its own
 -- line:<queue>:<tenant>:<kind>   jobs by priority and place
 -- waits:<queue>:<tenant>         the same jobs by the moment since when they wait
--- counts                         jobs that run and that wait, by queue, kind and tenant
+-- counts                         jobs that run and that wait, by queue, kind and tenant, where there is a limit
 -- rate:<scope>:<name>            when the next job may begin; gone when that is now
 -- bell:<queue>                   not empty when a worker should look
 local COUNTS, TURN = PREFIX .. 'counts', PREFIX .. 'turn'
@@ -18,18 +18,19 @@ local function limit(scope, name)
   return LIMITS[scope][name] or LIMITS[scope]['*'] or {}
 end
 
--- Everything that a job is counted under.
-local function scopes(job)
-  return {
-    {'queue', job.queue}, {'kind', job.kind}, {'tenant', job.tenant}, {'queue of', job.queue .. ':' .. job.tenant},
-  }
+-- `what` is counted only where a limit asks for it: 'running' for `concurrency`, 'waiting' for `depth`.
+local COUNTED_FOR = {running = 'concurrency', waiting = 'depth'}
+
+local function count_in(what, scope, name, by)
+  if not limit(scope, name)[COUNTED_FOR[what]] then return end
+  local field = what .. ':' .. scope .. ':' .. name
+  if redis.call('HINCRBY', COUNTS, field, by) <= 0 then redis.call('HDEL', COUNTS, field) end
 end
 
 local function count(what, job, by)
-  for _, each in ipairs(scopes(job)) do
-    local field = what .. ':' .. each[1] .. ':' .. each[2]
-    if redis.call('HINCRBY', COUNTS, field, by) <= 0 then redis.call('HDEL', COUNTS, field) end
-  end
+  count_in(what, 'queue', job.queue, by)
+  count_in(what, 'kind', job.kind, by)
+  count_in(what, 'tenant', job.tenant, by)
 end
 
 local function counted(what, scope, name)
@@ -182,4 +183,33 @@ local function next_in(queue)
     at = at + TENANTS_AT_ONCE
   until #tenants < TENANTS_AT_ONCE
   return nil
+end
+
+local function kinds_have_depth()
+  for _, rule in pairs(LIMITS.kind) do
+    if rule.depth then return true end
+  end
+  return false
+end
+
+-- Counts anew: limits may be other ones than before, and what was not counted then must be known now.
+local function recount()
+  redis.call('DEL', COUNTS)
+  for _, member in ipairs(redis.call('ZRANGE', LEASES, 0, -1)) do
+    local job = find(split(member))
+    if job then count('running', job, 1) end
+  end
+  for _, queue in ipairs(QUEUES) do
+    for _, tenant in ipairs(redis.call('ZRANGE', turns_of(queue), 0, -1)) do
+      local own = queue .. ':' .. tenant
+      local waiting = redis.call('ZCARD', PREFIX .. 'waits:' .. own)
+      count_in('waiting', 'queue', queue, waiting)
+      count_in('waiting', 'tenant', tenant, waiting)
+      if kinds_have_depth() then
+        for _, id in ipairs(redis.call('ZRANGE', PREFIX .. 'waits:' .. own, 0, -1)) do
+          count_in('waiting', 'kind', redis.call('HGET', PREFIX .. 'job:' .. tenant .. ':' .. id, 'kind'), 1)
+        end
+      end
+    end
+  end
 end
