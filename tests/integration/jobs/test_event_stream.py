@@ -24,7 +24,8 @@ PRIVATE, PUBLIC = generate_keypair()
 @pytest.fixture
 async def http(redis_url: str) -> AsyncIterator[httpx.AsyncClient]:
     settings = Settings(redis_url=redis_url, common=CommonSettings(identity_public_keys=PUBLIC))
-    token = PrincipalSigner(PRIVATE, "tests").sign(Principal("acme", "ann"), "jobs")
+    ann = Principal("acme", "ann", scopes=frozenset({"function:until", "function:note"}))
+    token = PrincipalSigner(PRIVATE, "tests").sign(ann, "jobs")
     async with (
         serving(create_app(settings)) as url,
         httpx.AsyncClient(base_url=url, headers={PRINCIPAL_HEADER: token}) as client,

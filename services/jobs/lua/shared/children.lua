@@ -124,7 +124,7 @@ child_ended = function(job)
     and string.find(job.id, parent.id .. '-' .. parent.cursor .. '-', 1, true) == 1
   if mapped then
     count_step(parent, 'live', -1)
-    data.ended, data.total = count_step(parent, 'ended', 1), tonumber(mapped)
+    data.ended, data.total = count_step(parent, 'ended', 1), tonumber(get_step(parent, 'total'))
     data.failed = count_step(parent, 'failed', job.status == 'succeeded' and 0 or 1)
   end
   emit(parent, 'child.ended', job.status, data)
