@@ -2,6 +2,9 @@
 SHELL := bash
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
+WORKERS ?= 2
+# The tests and every stack start dozens of processes: without kept bytecode each compiles all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help:  ## print this
@@ -21,7 +24,7 @@ demo: install  ## the whole trip on a throw-away data folder, in about a minute
 
 .PHONY: test
 test: check  ## everything that must hold: check, unit, contract, integration, end to end, short chaos
-	@$(PY) -m pytest -m "not chaos"
+	@$(PY) -m pytest -m "not chaos" -n $(WORKERS)
 
 .PHONY: check
 check: install  ## lint, types, import contracts, lock files

@@ -27,6 +27,11 @@ from kit.version import VERSION
 OPEN_PATHS = frozenset({"/health", "/openapi.json"})
 """What answers without identity: is it alive, and what does it speak. Neither says anything about anybody."""
 
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    "default": {"model": Problem, "description": "A problem document (RFC 9457)"}
+}
+"""What every route may answer."""
+
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 ErrorTranslations = Mapping[type[Exception], Callable[[Exception], Refusal]]
 
@@ -72,7 +77,7 @@ def build_app(
         redoc_url=None,
         # Our own TraceLayer makes the one server span, and only when it is recorded.
         telemetry={"tracing": False, "metrics": False, "logs": False},
-        responses={"default": {"model": Problem, "description": "A problem document (RFC 9457)"}},
+        responses=PROBLEMS,
         middleware=[
             Middleware(TraceLayer, telemetry=telemetry),
             Middleware(
@@ -87,7 +92,8 @@ def build_app(
     app.state.stopping = stopping
     _handle_errors(app, errors or {})
     for each in routers:
-        app.include_router(each)
+        # As they are: `include_router` would build every route anew for this application, 2 ms each.
+        app.router.routes.extend(each.routes)
 
     @app.get("/health", tags=["health"])
     async def health() -> Health:
@@ -119,7 +125,7 @@ class _StrictRoute(APIRoute):
 
 def router(prefix: str, tag: str) -> APIRouter:
     """A router for a service's `api.py`."""
-    return APIRouter(prefix=prefix, tags=[tag], route_class=_StrictRoute)
+    return APIRouter(prefix=prefix, tags=[tag], route_class=_StrictRoute, responses=PROBLEMS)
 
 
 def _principal(request: Request) -> Principal:

@@ -1,18 +1,25 @@
-"""What every suite may ask for: real stores. They start when the first test asks, once per run, and end with it."""
+"""What every suite may ask for: real stores. They start when the first test asks, once per worker, and end with it."""
 
 import itertools
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from deploy.local.postgres import EmbeddedPostgres
 from deploy.local.valkey import EmbeddedValkey
+from tests.workers import Spread
 
 TEMPLATE = "bureau_template"
 _numbers = itertools.count(1)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Spread:
+    return Spread(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -45,12 +52,14 @@ def postgres_url(postgres_server: EmbeddedPostgres) -> str:
 
 
 @pytest.fixture
-def database_url(postgres_server: EmbeddedPostgres) -> Iterator[str]:
-    """An empty database with pgvector, this test's own."""
-    name = f"test_{next(_numbers)}"
-    postgres_server.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
-    yield postgres_server.url_of(name)
-    postgres_server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+def database_url(postgres_server: EmbeddedPostgres) -> str:
+    """An empty database with pgvector, this test's own. The one before it is dropped on the way: one psql for both."""
+    number = next(_numbers)
+    postgres_server.execute(
+        f"DROP DATABASE IF EXISTS test_{number - 1} WITH (FORCE)",
+        f"CREATE DATABASE test_{number} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY",
+    )
+    return postgres_server.url_of(f"test_{number}")
 
 
 @pytest.fixture(scope="session")

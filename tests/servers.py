@@ -9,6 +9,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from kit.tasks import background
+from tests.ports import free_port
 
 PATIENCE_SECONDS = 10
 
@@ -74,8 +75,7 @@ async def listening(handler: Handler) -> AsyncIterator[str]:
 
 def closed_url() -> str:
     """Where nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+    return f"http://127.0.0.1:{free_port()}"
 
 
 def port_of(url: str) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from deploy.local import credentials, examples, reload
+from deploy.local import credentials, reload
 from deploy.local.console import Console
 from deploy.local.credentials import Credentials
 from deploy.local.errors import LaunchError, ProcessFailed
@@ -216,6 +216,8 @@ class Runner:
         self.console.say(welcome(self.stack.public_url, addresses, self._credentials, seconds, self._show_key))
 
     async def _register_examples(self, key: str) -> None:
+        from deploy.local import examples  # our client takes half a second, and only the first start needs it
+
         try:
             names = await examples.register(self.stack.public_url, key)
         except examples.NotRegistered as error:

@@ -13,8 +13,9 @@ import pytest
 
 from bureau import Bureau
 from bureau.adapters.adk.names import bureau_id
-from examples.demo.system import System, free_port
+from examples.demo.system import System
 from kit.identity import TENANT_WIDE
+from tests.ports import free_port
 
 AGENTS = Path(__file__).resolve().parents[1] / "integration" / "adk" / "agents"
 START_SECONDS = 60
@@ -26,12 +27,7 @@ def api_server(system: System, key: str, log: Path) -> Iterator[str]:
     uri = system.url.replace("http://", "bureau://")
     command = ["google.adk.cli", "api_server", "--port", str(port), "--session_service_uri", uri, str(AGENTS)]
     folder = log.parent
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(folder),
-        "BUREAU_API_KEY": key,
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "BUREAU_API_KEY": key}
     with open(log, "wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", *command],

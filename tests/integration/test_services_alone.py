@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from examples.demo.system import free_port
 from kit.identity import generate_keypair
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = [f"services.{path.parent.name}" for path in sorted(ROOT.glob("services/*/pyproject.toml"))] + ["gateway"]

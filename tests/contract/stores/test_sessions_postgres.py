@@ -7,7 +7,6 @@ import asyncpg
 import pytest
 
 from bureau_contracts.sessions import ForkSession, NewMessage, NewSession, Role
-from deploy.local.ports import free_port
 from deploy.local.postgres import EmbeddedPostgres
 from kit.clock import SystemClock
 from kit.errors import Unavailable
@@ -15,6 +14,7 @@ from kit.identity import Principal
 from services.sessions.branching import Branching
 from services.sessions.service import SessionsService
 from services.sessions.store_postgres import PostgresSessionStore
+from tests.ports import free_port
 from tests.session_rows import rows_left
 from tests.waiting import eventually
 

@@ -20,6 +20,7 @@ from deploy.local.errors import PortInUse
 from deploy.local.ports import require_free
 from deploy.local.postgres import EmbeddedPostgres
 from deploy.local.state import RunFolder, RunState
+from tests.ports import LAUNCHERS, mine
 
 ROOT = Path(__file__).resolve().parents[3]
 FAKE_STACK = str(Path(__file__).with_name("fake_stack.py"))
@@ -43,9 +44,9 @@ def is_gone(pid: int) -> bool:
 
 
 def base_port() -> int:
-    """A public port whose neighbours, the services' ports, are free as well. Below the kernel's ephemeral range."""
+    """A public port whose neighbours, the services' ports, are free as well."""
     for _ in range(50):
-        port = random.randrange(20_000, 30_000)
+        port = random.choice(mine(LAUNCHERS)[77:])
         try:
             require_free({str(p): ("127.0.0.1", p) for p in (port, port - 77, port - 76)})
         except PortInUse:
@@ -160,7 +161,8 @@ def new_launcher(folder: Path) -> Iterator[Callable[..., Launcher]]:
     for launcher in made:
         if launcher.process and launcher.process.poll() is None:
             launcher.end(signal.SIGKILL)
-        launcher.run("down")
+        if launcher.state() is not None:  # killed, or detached
+            launcher.run("down")
 
 
 @pytest.fixture
