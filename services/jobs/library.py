@@ -18,6 +18,9 @@ PREFIX = "jobs:{0}:"
 RECOUNT_SECONDS = 50
 """How often what is counted for limits is counted anew."""
 
+ADDING = frozenset({"start", "schedule_add", "schedule_change", "schedule_run", "schedule_fire"})
+"""Functions that Redis refuses when it has no memory left."""
+
 _FOLDER = Path(__file__).parent / "lua"
 _SHARED = ("job", "queue", "move", "advance", "children", "schedules", "calls")
 """In this order: each stands on those before it."""
@@ -40,7 +43,8 @@ class Library:
 def _body(bounds: Bounds) -> str:
     shared = "".join((_FOLDER / "shared" / f"{name}.lua").read_text() for name in _SHARED)
     functions = "".join(
-        f"register('{path.stem}', function(ARGV)\n{path.read_text()}end)\n" for path in sorted(_FOLDER.glob("*.lua"))
+        f"register('{path.stem}', function(ARGV)\n{path.read_text()}end, {_lua(path.stem in ADDING)})\n"
+        for path in sorted(_FOLDER.glob("*.lua"))
     )
     return _header(bounds) + shared + functions
 
@@ -86,9 +90,9 @@ def _limit(limit: Limit) -> dict[str, int]:
 
 
 def _lua(value: object) -> str:
-    """A Lua literal of what the tables above are made of: tables, texts, numbers, true."""
+    """A Lua literal of what the tables above are made of: tables, texts, numbers, truths."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"[{_lua(key)}] = {_lua(child)}" for key, child in sorted(value.items())) + "}"
     if isinstance(value, str):
         return "'" + "".join(f"\\{byte:03d}" for byte in value.encode()) + "'"
-    return "true" if value is True else str(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)

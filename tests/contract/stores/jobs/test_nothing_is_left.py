@@ -15,7 +15,7 @@ from services.jobs.store import Bounds, Checkpoint, Failure, FailureKind
 from tests.job_stores import AGAIN, AGENT, LEASE, LONG, Jobs, Open, open_redis
 from tests.waiting import eventually
 
-OF_NO_JOB = {"places", "turn", "bell:default"}
+OF_NO_JOB = {"places", "turn", "recounted", "bell:default"}
 """What Redis keeps of all jobs together; and `fetched:…`, which goes by itself."""
 LIMITS = parse_limits("kind:* concurrency=9 rate=1000/1; tenant:* concurrency=9")
 BOUNDS = Bounds(lease_seconds=LEASE, retention_seconds=0, limits=LIMITS)
