@@ -24,10 +24,12 @@ from deploy.local.postgres import EmbeddedPostgres
 from kit.clock import SystemClock
 from kit.identity import TENANT_WIDE, Owner, Principal
 from kit.ids import new_id
-from services.memory import statements
+from services.memory import statements, statements_additions, statements_search
+from services.memory.additions_pgvector import columns
+from services.memory.pgvector import Options
 from services.memory.service import Look, MemoryService, Wanted
 from services.memory.store import CANDIDATES, Draft, Wording
-from services.memory.store_pgvector import Options, PgvectorStore, _columns
+from services.memory.store_pgvector import PgvectorStore
 from services.memory.usage import UsageCounts
 from services.memory.vectors import Vectors
 from services.memory.wording import digest, distinct_words
@@ -93,7 +95,7 @@ class Bench:
                 memories = [NewMemory(text=text, user_id=user) for text, user in zip(texts, users, strict=True)]
                 await self.service.remember(EVERYBODY, memories)
             else:
-                await self.bare.execute(statements.ADD, *self._rows(texts, users, vectors))
+                await self.bare.execute(statements_additions.ADD, *self._rows(texts, users, vectors))
             spent[side] += time.perf_counter() - began
             self.embedder.forget()
         half = rows / 2
@@ -109,7 +111,7 @@ class Bench:
             Draft(new_id("mem"), Owner("acme", user), Wording(text, digest(text), distinct_words(text), vector), now)
             for text, user, vector in zip(texts, users, vectors, strict=True)
         ]
-        return list(_columns(drafts, self.options))
+        return list(columns(drafts, self.options))
 
     async def ours(self, text: str, user: str | None = None, mode: SearchMode = SearchMode.VECTOR) -> list[str]:
         found = await self.service.search(EVERYBODY, Wanted(user_id=user), Look(text, K, mode))
@@ -120,10 +122,10 @@ class Bench:
         still_true = "(i.valid_to IS NULL OR i.valid_to > $5)"
         narrowed = statements.Narrowed(user is not None, agent=False, kind=False, more=still_true)
         model = statements.Model(self.options.model, self.options.dimensions)
-        sql = statements.search(model, None, narrowed, exact, CANDIDATES[0])
+        sql = statements_search.search(model, None, narrowed, exact, CANDIDATES[0])
         (vector,) = await self.embedder.embed([text], EmbedPurpose.QUERY)
         async with self.bare.transaction(readonly=True):
-            await self.bare.execute(statements.SCAN_INDEX.format(ef_search=self.options.ef_search))
+            await self.bare.execute(statements_search.SCAN_INDEX.format(ef_search=self.options.ef_search))
             parameters = ("acme", user, None, None, datetime.now(UTC), vector, None, K, False, None, None, None, 0.0)
             return [row["memory_id"] for row in await self.bare.fetch(sql, *parameters)]
 

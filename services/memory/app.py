@@ -37,13 +37,14 @@ from services.memory.extraction_log_memory import InMemoryExtractionLog
 from services.memory.extraction_log_postgres import PostgresExtractionLog
 from services.memory.extractor_openai import OpenAiExtractor
 from services.memory.extractor_rules import RulesExtractor
+from services.memory.pgvector import Options
 from services.memory.provider_openai import OpenAiProvider
 from services.memory.service import MemoryService, Rules
 from services.memory.settings import Settings
 from services.memory.statements import Model
 from services.memory.store import MemoryStore, Upkeep
 from services.memory.store_memory import InMemoryStore
-from services.memory.store_pgvector import Options, PgvectorStore
+from services.memory.store_pgvector import PgvectorStore
 from services.memory.transfer import Transfer
 from services.memory.upkeep import VectorUpkeep
 from services.memory.usage import UsageCounts

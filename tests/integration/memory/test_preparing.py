@@ -10,8 +10,9 @@ import pytest
 from deploy.local.postgres import EmbeddedPostgres
 from kit.identity import Owner, Reach
 from services.memory.embedder_hashed import DIMENSIONS, NAME, vector_of
+from services.memory.pgvector import Options, PgvectorMissing
 from services.memory.store import Draft, StoreAway, Wording
-from services.memory.store_pgvector import Options, PgvectorMissing, PgvectorStore
+from services.memory.store_pgvector import PgvectorStore
 from services.memory.wording import digest
 from tests.fakes import FixedClock
 

@@ -1,0 +1,102 @@
+"""Searches in Postgres: the plan is chosen by how many memories are within reach."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bureau_contracts.memory import Memory, MemoryHit, Quarantined, SearchMode
+from kit.identity import Owner, Reach
+from services.memory import statements_search as statements
+from services.memory.filters_sql import compiled
+from services.memory.pgvector import OnPgvector
+from services.memory.rows import memory_of
+from services.memory.statements import Narrowed
+from services.memory.store import PAIRED, Filter, Query
+
+
+class Searches(OnPgvector):
+    async def search(self, reach: Reach, which: Filter, query: Query) -> list[MemoryHit]:
+        options = self._options
+        narrowed, wanted = narrowed_by(reach, which, statements.SEARCH_PARAMETERS)
+        parameters = (
+            *scope_of(reach, which), query.vector, _any_of(query.words), query.k,
+            query.mode is SearchMode.HYBRID, query.min_score, query.previous_vector,
+            query.half_life and query.half_life.total_seconds(), query.importance_weight, *wanted,
+        )  # fmt: skip
+        async with self._database.connection(options.search_timeout_seconds) as connection:
+            limit = options.exact_rows + 1
+            within = await connection.fetchval(statements.count(narrowed.user), reach.tenant, reach.user, limit)
+            by_words = query.vector is None and query.previous_vector is None
+            exact = by_words or within <= options.exact_rows
+            previous = None if query.previous_vector is None else options.previous
+            statement = statements.search(self._model, previous, narrowed, exact, query.candidates)
+            if exact:
+                rows = await connection.fetch(statement, *parameters)
+            else:
+                async with connection.transaction(readonly=True):
+                    await connection.execute(statements.SCAN_INDEX.format(ef_search=options.ef_search))
+                    rows = await connection.fetch(statement, *parameters)
+        return [_hit(row) for row in rows]
+
+    async def similar(
+        self, owner: Owner, which: Filter, above: float, limit: int
+    ) -> list[tuple[Memory, Memory, float]]:
+        reach = Reach(owner.tenant, owner.user)
+        narrowed, wanted = narrowed_by(reach, which, statements.SIMILAR_PARAMETERS)
+        statement = statements.similar(self._model, narrowed, PAIRED)
+        async with self._connection() as connection:
+            pairs = await connection.fetch(statement, *scope_of(reach, which), above, limit, *wanted)
+            ids = list({row[name] for row in pairs for name in ("first", "second")})
+            rows = await connection.fetch(statements.BY_IDS, owner.tenant, owner.user, ids)
+        memories = {row["memory_id"]: memory_of(row) for row in rows}
+        return [
+            (memories[row["first"]], memories[row["second"]], row["similarity"])
+            for row in pairs
+            if row["first"] in memories and row["second"] in memories
+        ]
+
+
+def scope_of(reach: Reach, which: Filter) -> tuple[object, ...]:
+    return reach.tenant, reach.user, which.agent, which.kind, which.now
+
+
+def narrowed_by(reach: Reach, which: Filter, before: int) -> tuple[Narrowed, list[object]]:
+    """With the parameters of further conditions; so many others come before them."""
+    metadata, parameters = compiled(which.metadata, before + 1)
+    more = [metadata]
+
+    def require(condition: str, parameter: object) -> None:
+        parameters.append(parameter)
+        more.append(condition.format(before + len(parameters)))
+
+    if which.origins:
+        require("i.origin = ANY(${}::text[])", list(which.origins))
+    if which.but_origins:
+        require("i.origin <> ALL(${}::text[])", list(which.but_origins))
+    if which.as_of is not None:
+        require("i.valid_from <= ${0}::timestamptz AND (i.valid_to IS NULL OR i.valid_to > ${0})", which.as_of)
+    elif not which.superseded:
+        more.append("(i.valid_to IS NULL OR i.valid_to > $5)")
+    if which.quarantined is not Quarantined.INCLUDE:
+        more.append("i.quarantined" if which.quarantined is Quarantined.ONLY else "NOT i.quarantined")
+    given = (reach.user is not None, which.agent is not None, which.kind is not None)
+    return Narrowed(*given, " AND ".join(more)), parameters
+
+
+def _any_of(words: Sequence[str]) -> str | None:
+    """A tsquery that any of the words fulfils, written so that no word is read as an operator."""
+    quoted = (word.replace("\\", "\\\\").replace("'", "''") for word in words)
+    return " | ".join(f"'{word}'" for word in quoted) or None
+
+
+def _hit(row: Mapping[str, Any]) -> MemoryHit:
+    similarity, share = row["similarity"], row["share"]
+    return MemoryHit(
+        memory=memory_of(row),
+        score=row["score"],
+        relevance=row["relevance"],
+        recency=row["recency"],
+        weight=row["weight"],
+        similarity=similarity,
+        text_rank=share,
+        matched=[name for name, value in (("vector", similarity), ("text", share)) if value is not None],
+    )
