@@ -191,6 +191,11 @@ PROMISES: dict[str, list[str]] = {
         "tests/contract/stores/test_memory_upkeep.py"
         "::test_after_a_change_of_model_both_are_searched_until_all_have_the_new_one",
     ],
+    "A memory is found by a word in another form, and after a change of language every one is again": [
+        "tests/contract/stores/test_memory_words.py::test_a_word_is_found_in_another_form",
+        "tests/contract/stores/test_memory_words.py"
+        "::test_after_a_change_of_language_memories_are_read_anew_in_the_background",
+    ],
     "The same turn sent again runs once": [
         "tests/contract/http/test_runtime_api.py::test_the_same_turn_sent_again_runs_once_and_gets_the_first_answer",
         "tests/e2e/test_whole_trip.py::test_the_same_turn_sent_twice_happens_once",

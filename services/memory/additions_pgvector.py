@@ -41,7 +41,9 @@ class Additions(OnPgvector):
         await connection.execute(statements_additions.STAGE)
         await connection.execute(statements_additions.CLEAR_STAGE)
         await connection.copy_records_to_table("staged", records=map(_staged, drafts))
-        return list(await connection.fetch(statements_additions.ADD_STAGED, self._options.model))
+        return list(
+            await connection.fetch(statements_additions.ADD_STAGED, self._options.model, self._options.language)
+        )
 
     async def _stored_before(self, connection: Connection, drafts: Sequence[Draft]) -> dict[str, MemoryStored]:
         """Which drafts their owners have already. Expired ones are deleted, so that the text can be stored again."""
@@ -78,6 +80,7 @@ def columns(drafts: Sequence[Draft], options: Options) -> Iterable[object]:
     yield [number for vector in vectors for number in vector] if len(vectors) == len(drafts) else None
     yield options.dimensions
     yield from map(list, zip(*((d.origin, d.quarantined, d.supersedes) for d in drafts), strict=True))
+    yield options.language
 
 
 def _staged(draft: Draft) -> tuple[object, ...]:

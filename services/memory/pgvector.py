@@ -24,6 +24,10 @@ class PgvectorMissing(StoreAway):
     code = "pgvector_missing"
 
 
+class TextLanguageMissing(StoreAway):
+    code = "text_language_missing"
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     url: str
@@ -39,6 +43,8 @@ class Options:
     exact_rows: int = 4000
     """Up to so many memories within reach a search compares all; beyond, it scans the HNSW index."""
     ef_search: int = 100
+    language: str = "simple"
+    """A text search configuration of the database, in which words have base forms; in ``simple`` they have none."""
 
 
 class OnPgvector:
@@ -83,6 +89,13 @@ def one_user(reach: Reach) -> bool:
     return reach.user is not None
 
 
+_LANGUAGES = "SELECT cfgname FROM pg_ts_config WHERE pg_ts_config_is_visible(oid) ORDER BY cfgname"
+
+_READING = """
+INSERT INTO memory.reading (language) VALUES ($1) ON CONFLICT (only_one) DO UPDATE SET language = excluded.language
+"""
+
+
 async def _open(options: Options) -> Pool:
     return await open_pool(
         options.url,
@@ -110,3 +123,9 @@ async def _prepare(options: Options, pool: Pool) -> None:
         await connection.execute("SELECT pg_advisory_xact_lock(hashtext('bureau:memory:index'))", timeout=60)
         index = VECTOR_INDEX.format(model=options.model, dimensions=options.dimensions)
         await connection.execute(index, timeout=600)
+        languages = [row["cfgname"] for row in await connection.fetch(_LANGUAGES)]
+        if options.language not in languages:
+            raise TextLanguageMissing(
+                f"the memory's database knows no language {options.language!r}, but {', '.join(languages)}"
+            )
+        await connection.execute(_READING, options.language)

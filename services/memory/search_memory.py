@@ -1,20 +1,36 @@
 """Searches in this process alone: the same ranking as Postgres', row by row."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import combinations
 from operator import mul
 
 from bureau_contracts.memory import Memory, MemoryHit, SearchMode
+from services.memory.english_memory import COMMON, base_form
 from services.memory.rows_memory import Row
 from services.memory.store import FUSION_OFFSET, Query
 
 
-def found(meant: Sequence[Row], query: Query, now: datetime) -> list[MemoryHit]:
+@dataclass(frozen=True, slots=True)
+class Language:
+    common: frozenset[str]
+    """The commonest words, looked for only when a query has no others."""
+    base_form: Callable[[str], str | None]
+    """None for a word that has none."""
+
+    def bases(self, words: Iterable[str]) -> set[str]:
+        return {base for word in words if (base := self.base_form(word)) is not None}
+
+
+LANGUAGES = {"simple": Language(frozenset(), lambda word: None), "english": Language(COMMON, base_form)}
+
+
+def found(meant: Sequence[Row], query: Query, now: datetime, language: Language) -> list[MemoryHit]:
     """The best of the rows that are meant."""
     rows = {row.memory.memory_id: row for row in meant}
-    near, worded = _ranking(rows, _similarity_to(query), query), _ranking(rows, _share_of(query), query)
+    near, worded = _ranking(rows, _similarity_to(query), query), _ranking(rows, _share_of(query, language), query)
     hits = []
     for memory_id in near.keys() | worded.keys():
         similarity, share = near.get(memory_id), worded.get(memory_id)
@@ -79,10 +95,13 @@ def _recency(memory: Memory, now: datetime, query: Query) -> float:
     return float(0.5 ** (max(timedelta(), now - memory.updated_at) / query.half_life))
 
 
-def _share_of(query: Query) -> Callable[[Row], float | None]:
+def _share_of(query: Query, language: Language) -> Callable[[Row], float | None]:
+    words = set(query.words) - language.common or set(query.words)
+    bases = language.bases(words)
+
     def share(row: Row) -> float | None:
-        matched = sum(word in row.wording.words for word in query.words)
-        return round(matched / len(query.words), 4) if matched else None
+        matched = len(words.intersection(row.wording.words)) + len(bases & language.bases(row.wording.words))
+        return round(matched / (len(words) + len(bases)), 4) if matched else None
 
     return share
 

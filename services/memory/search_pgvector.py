@@ -1,6 +1,6 @@
 """Searches in Postgres: the plan is chosen by how many memories are within reach."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from bureau_contracts.memory import Memory, MemoryHit, Quarantined, SearchMode
@@ -17,16 +17,18 @@ class Searches(OnPgvector):
     async def search(self, reach: Reach, which: Filter, query: Query) -> list[MemoryHit]:
         options = self._options
         narrowed, wanted = narrowed_by(reach, which, statements.SEARCH_PARAMETERS)
-        parameters = (
-            *scope_of(reach, which), query.vector, _any_of(query.words), query.k,
-            query.mode is SearchMode.HYBRID, query.min_score, query.previous_vector,
-            query.half_life and query.half_life.total_seconds(), query.importance_weight, *wanted,
-        )  # fmt: skip
         async with self._database.connection(options.search_timeout_seconds) as connection:
-            limit = options.exact_rows + 1
-            within = await connection.fetchval(statements.count(narrowed.user), reach.tenant, reach.user, limit)
+            within, any_of = await connection.fetchrow(
+                statements.beginning(narrowed.user), reach.tenant, reach.user, options.exact_rows + 1,
+                query.words, options.language,
+            )  # fmt: skip
             by_words = query.vector is None and query.previous_vector is None
             exact = by_words or within <= options.exact_rows
+            parameters = (
+                *scope_of(reach, which), query.vector, any_of, query.k,
+                query.mode is SearchMode.HYBRID, query.min_score, query.previous_vector,
+                query.half_life and query.half_life.total_seconds(), query.importance_weight, *wanted,
+            )  # fmt: skip
             previous = None if query.previous_vector is None else options.previous
             statement = statements.search(self._model, previous, narrowed, exact, query.candidates)
             if exact:
@@ -80,12 +82,6 @@ def narrowed_by(reach: Reach, which: Filter, before: int) -> tuple[Narrowed, lis
         more.append("i.quarantined" if which.quarantined is Quarantined.ONLY else "NOT i.quarantined")
     given = (reach.user is not None, which.agent is not None, which.kind is not None)
     return Narrowed(*given, " AND ".join(more)), parameters
-
-
-def _any_of(words: Sequence[str]) -> str | None:
-    """A tsquery that any of the words fulfils, written so that no word is read as an operator."""
-    quoted = (word.replace("\\", "\\\\").replace("'", "''") for word in words)
-    return " | ".join(f"'{word}'" for word in quoted) or None
 
 
 def _hit(row: Mapping[str, Any]) -> MemoryHit:

@@ -26,9 +26,9 @@ JOIN memory.item AS i
 DELETE_EXPIRED = "DELETE FROM memory.item WHERE memory_id = ANY($1::text[]) AND expires_at <= $2"
 
 UPDATE = """
-UPDATE memory.item SET text = $4, digest = $5, words = array_to_tsvector(string_to_array($6, ' ')), kind = $7,
-       metadata = $8::jsonb, importance = $9, expires_at = $10, updated_at = $11, quarantined = $12,
-       embedding_model = $13
+UPDATE memory.item SET text = $4, digest = $5, words = array_to_tsvector(memory.lexemes(string_to_array($6, ' '), $14)),
+       kind = $7, metadata = $8::jsonb, importance = $9, expires_at = $10, updated_at = $11, quarantined = $12,
+       embedding_model = $13, language = $14
 WHERE tenant = $1 AND user_id = $2 AND memory_id = $3
 """
 

@@ -17,12 +17,12 @@ WITH stored AS (
     INSERT INTO memory.item (
         memory_id, tenant, user_id, agent, session_id, source_seqs, text, digest, words,
         kind, metadata, importance, expires_at, created_at, updated_at, valid_from, embedding_model,
-        origin, quarantined, supersedes
+        origin, quarantined, supersedes, language
     )
     SELECT memory_id, tenant, user_id, agent, session_id, source_seqs, text, digest,
-           array_to_tsvector(string_to_array(words, ' ')),
+           array_to_tsvector(memory.lexemes(string_to_array(words, ' '), $2)),
            kind, metadata::jsonb, importance, expires_at, created_at, created_at, created_at,
-           CASE WHEN vector IS NULL THEN '' ELSE $1 END, origin, quarantined, supersedes
+           CASE WHEN vector IS NULL THEN '' ELSE $1 END, origin, quarantined, supersedes, $2
     FROM staged
     ORDER BY tenant, user_id, agent, digest  -- one order for everybody, so that two batches cannot wait for each other
     ON CONFLICT (tenant, user_id, agent, digest) DO NOTHING
@@ -50,12 +50,12 @@ WITH draft AS (
     INSERT INTO memory.item (
         memory_id, tenant, user_id, agent, session_id, source_seqs, text, digest, words,
         kind, metadata, importance, expires_at, created_at, updated_at, valid_from, embedding_model,
-        origin, quarantined, supersedes
+        origin, quarantined, supersedes, language
     )
     SELECT memory_id, tenant, user_id, agent, session_id, source_seqs::bigint[], text, digest,
-           array_to_tsvector(string_to_array(words, ' ')),
+           array_to_tsvector(memory.lexemes(string_to_array(words, ' '), $21)),
            kind, metadata::jsonb, importance, expires_at, created_at, created_at, created_at,
-           CASE WHEN $16::real[] IS NULL THEN '' ELSE $15 END, origin, quarantined, supersedes
+           CASE WHEN $16::real[] IS NULL THEN '' ELSE $15 END, origin, quarantined, supersedes, $21
     FROM draft
     ORDER BY tenant, user_id, agent, digest  -- one order for everybody, so that two batches cannot wait for each other
     ON CONFLICT (tenant, user_id, agent, digest) DO NOTHING

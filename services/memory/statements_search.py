@@ -27,10 +27,11 @@ SET LOCAL plan_cache_mode = force_custom_plan
 
 
 @cache
-def count(one_user: bool) -> str:
-    """How many memories are within reach; $3 is enough, counting stops there."""
+def beginning(one_user: bool) -> str:
+    """How many memories are within reach ($3 is enough, counting stops there), and what looks for the words $4 in the
+    language $5."""
     return f"""
-    SELECT coalesce(sum(items), 0) FROM (
+    SELECT coalesce(sum(items), 0) AS within, memory.any_of($4::text[], $5) AS any_of FROM (
         SELECT o.items FROM memory.owner AS o WHERE {within(one_user, "o")} LIMIT $3
     ) AS within
     """  # noqa: S608 - made of constants

@@ -26,10 +26,10 @@ IMPORT = """
 INSERT INTO memory.item (
     memory_id, tenant, user_id, agent, session_id, source_seqs, text, digest, words, kind, metadata, importance,
     valid_from, valid_to, supersedes, superseded_by, origin, quarantined, expires_at, created_at, updated_at,
-    embedding_model
+    embedding_model, language
 ) VALUES (
-    $1, $2, $3, $4, $5, $6, $7, $8, array_to_tsvector(string_to_array($9, ' ')), $10, $11::jsonb, $12,
-    $13, $14, $15, $16, $17, $18, $19, $20, $21, $22
+    $1, $2, $3, $4, $5, $6, $7, $8, array_to_tsvector(memory.lexemes(string_to_array($9, ' '), $23)), $10, $11::jsonb,
+    $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23
 ) ON CONFLICT DO NOTHING RETURNING 1
 """
 

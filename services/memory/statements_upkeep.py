@@ -15,6 +15,19 @@ WHERE i.deleted_at IS NULL
   AND NOT EXISTS (SELECT FROM memory.embedding AS e WHERE e.memory_id = i.memory_id AND e.model = $1)
 """
 
+REREAD = """
+WITH others AS (
+    SELECT memory_id FROM memory.item
+    WHERE (language < $1 OR language > $1) AND EXISTS (SELECT FROM memory.reading WHERE language = $1)
+    LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+UPDATE memory.item AS i SET language = $1, words = array_to_tsvector(memory.lexemes(memory.as_written(i.words), $1))
+FROM others WHERE i.memory_id = others.memory_id
+"""
+"""Less or more, and not "other than": for that the index on it is of no use."""
+
+UNREAD = "SELECT count(*) FROM memory.item WHERE language < $1 OR language > $1"
+
 DROP_INDEX = 'DROP INDEX CONCURRENTLY IF EXISTS memory."embedding_{model}"'
 
 FORGET_MODEL = """

@@ -15,7 +15,7 @@ from bureau_contracts.memory import (
 from bureau_contracts.shapes import JsonObject
 from kit.identity import Owner, Reach
 from services.memory.rows_memory import Row, memory_of_draft
-from services.memory.search_memory import found, pairs
+from services.memory.search_memory import LANGUAGES, found, pairs
 from services.memory.store import (
     NO_MODEL,
     PAIRED,
@@ -38,8 +38,10 @@ from services.memory.store import (
 class InMemoryStore:
     """MemoryStore in a dictionary. `away` makes it behave as a store that cannot be reached."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, language: str = "simple") -> None:
+        """Of languages it knows ``simple`` and ``english``."""
         self._model = model
+        self._language = LANGUAGES[language]
         self._rows: dict[str, Row] = {}
         self.away = False
         self._in_upkeep = False
@@ -146,7 +148,7 @@ class InMemoryStore:
         return len(erased)
 
     async def search(self, reach: Reach, which: Filter, query: Query) -> list[MemoryHit]:
-        return found(self._meant(reach, which), query, which.now)
+        return found(self._meant(reach, which), query, which.now, self._language)
 
     async def similar(
         self, owner: Owner, which: Filter, above: float, limit: int
@@ -221,6 +223,14 @@ class InMemoryStore:
     async def lacking(self) -> int:
         self.check()
         return sum(row.wording.vector is None and row.deleted_at is None for row in self._rows.values())
+
+    async def reread(self, limit: int) -> int:
+        self.check()
+        return 0  # it is of one language as long as it lives
+
+    async def unread(self) -> int:
+        self.check()
+        return 0
 
     async def forget_model(self, model: str, limit: int) -> int:
         self.check()

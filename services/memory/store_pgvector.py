@@ -73,7 +73,7 @@ class PgvectorStore(Additions, Searches, Transfers, Upkeeping):
         try:
             await connection.execute(
                 statements.UPDATE, *key, wording.text, wording.digest, " ".join(wording.words), *_details(memory),
-                memory.embedding_model,
+                memory.embedding_model, self._options.language,
             )  # fmt: skip
         except asyncpg.UniqueViolationError as error:
             raise SameText("this owner has a memory with this text already") from error

@@ -41,6 +41,7 @@ class Transfers(OnPgvector):
             json.dumps(memory.metadata), memory.importance, memory.valid_from, memory.valid_to, memory.supersedes,
             memory.superseded_by, memory.origin, memory.quarantined, memory.expires_at, memory.created_at,
             memory.updated_at, NO_MODEL if wording.vector is None else self._options.model,
+            self._options.language,
         )  # fmt: skip
         if not stored:
             return False

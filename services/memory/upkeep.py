@@ -1,5 +1,6 @@
 """Gives every memory a vector of the present model, in the background: after a change of model, or when the embedder
-was away as a text was stored. Any number of processes may try; one at a time does it, and another goes on after it."""
+was away as a text was stored. Any number of processes may try; one at a time does it, and another goes on after it.
+And reads their words anew after a change of language."""
 
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ log = get_logger(__name__)
 
 BATCH = 64
 FORGOTTEN_AT_ONCE = 5_000
+REREAD_AT_ONCE = 500
 
 
 @dataclass
@@ -76,3 +78,30 @@ class VectorUpkeep:
         if progress.reason:
             raise Degraded(f"memories without vectors are found by their words: {progress.reason}")
         return f"{progress.lacking} memories still lack a vector" if progress.lacking else ""
+
+
+class WordUpkeep:
+    """Until it is done, memories of another language are found by their words as written."""
+
+    def __init__(self, store: Upkeep) -> None:
+        self._store = store
+        self._unread = 0
+        self._reason = ""
+
+    async def run(self) -> None:
+        """Goes on until all are read, a store of another language was opened since, or the store is away."""
+        read = 0
+        try:
+            while some := await self._store.reread(REREAD_AT_ONCE):
+                read += some
+            self._unread, self._reason = await self._store.unread(), ""
+        except StoreAway as error:
+            self._reason = error.detail
+        if read:
+            log.info("words_read_anew", memories=read, left=self._unread)
+
+    async def ping(self) -> str:
+        """For `/health`: raises Degraded while memories are of another language and it does not go on."""
+        if self._reason:
+            raise Degraded(f"memories of another language are found by their words as written: {self._reason}")
+        return f"{self._unread} memories are of another language" if self._unread else ""

@@ -1,4 +1,4 @@
-"""The upkeep of vectors in Postgres: for all tenants, one process at a time."""
+"""The upkeep of vectors and words in Postgres: for all tenants."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -37,6 +37,15 @@ class Upkeeping(OnPgvector):
     async def lacking(self) -> int:
         async with self._connection() as connection:
             return int(await connection.fetchval(statements.LACKING, self._options.model))
+
+    async def reread(self, limit: int) -> int:
+        async with self._connection() as connection:
+            status = await connection.execute(statements.REREAD, self._options.language, limit)
+        return int(status.split()[-1])
+
+    async def unread(self) -> int:
+        async with self._connection() as connection:
+            return int(await connection.fetchval(statements.UNREAD, self._options.language))
 
     async def forget_model(self, model: str, limit: int) -> int:
         if model == self._options.model or not is_model_name(model):
