@@ -163,6 +163,10 @@ PROMISES: dict[str, list[str]] = {
     "A search for memories never leaves its reach, whatever the filter": [
         "tests/contract/stores/test_memory_store.py::test_a_search_never_leaves_its_reach_whatever_the_filter",
     ],
+    "A search finds the nearest memories whatever share of all its owner or its filter leaves": [
+        "tests/integration/memory/test_search_plans.py::test_whatever_share_an_owner_has_its_nearest_are_found",
+        "tests/integration/memory/test_search_plans.py::test_a_filter_that_leaves_few_rows_of_many_loses_none_of_them",
+    ],
     "While Postgres is away searches answer degraded, and nothing acknowledged is lost": [
         "tests/integration/memory/test_postgres_away.py"
         "::test_acknowledged_writes_survive_a_restart_under_load_and_searches_recover",

@@ -41,7 +41,8 @@ class Options:
     previous: Model | None = None
     """The embedder that was used before: its vectors are searched too, as long as queries bring one of its."""
     exact_rows: int = 4000
-    """Up to so many memories within reach a search compares all; beyond, it scans the HNSW index."""
+    """Up to so many memories within reach a search compares all, of a large table more; beyond, it scans the HNSW
+    index. With 0 it always scans first."""
     ef_search: int = 100
     language: str = "simple"
     """A text search configuration of the database, in which words have base forms; in ``simple`` they have none."""

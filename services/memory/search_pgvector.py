@@ -1,43 +1,57 @@
 """Searches in Postgres: the plan is chosen by how many memories are within reach."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bureau_contracts.memory import Memory, MemoryHit, Quarantined, SearchMode
 from kit.identity import Owner, Reach
 from services.memory import statements_search as statements
+from services.memory.database import Connection
 from services.memory.filters_sql import compiled
 from services.memory.pgvector import OnPgvector
 from services.memory.rows import memory_of
 from services.memory.statements import Narrowed
 from services.memory.store import PAIRED, Filter, Query
 
+_LEAST_PATIENCE, _MOST_PATIENCE = 1_000, 20_000
+"""After so many rows of an index a scan gives up; between them a twentieth of what is within reach, as going through
+more takes longer than comparing all."""
+
 
 class Searches(OnPgvector):
     async def search(self, reach: Reach, which: Filter, query: Query) -> list[MemoryHit]:
         options = self._options
         narrowed, wanted = narrowed_by(reach, which, statements.SEARCH_PARAMETERS)
+        previous = None if query.previous_vector is None else options.previous
+        exact, scan = (
+            statements.search(self._model, previous, narrowed, exact, query.candidates) for exact in (True, False)
+        )
         async with self._database.connection(options.search_timeout_seconds) as connection:
-            within, any_of = await connection.fetchrow(
-                statements.beginning(narrowed.user), reach.tenant, reach.user, options.exact_rows + 1,
+            few, any_of, within = await connection.fetchrow(
+                statements.beginning(narrowed.user), reach.tenant, reach.user, float(options.exact_rows),
                 query.words, options.language,
             )  # fmt: skip
-            by_words = query.vector is None and query.previous_vector is None
-            exact = by_words or within <= options.exact_rows
             parameters = (
                 *scope_of(reach, which), query.vector, any_of, query.k,
                 query.mode is SearchMode.HYBRID, query.min_score, query.previous_vector,
                 query.half_life and query.half_life.total_seconds(), query.importance_weight, *wanted,
             )  # fmt: skip
-            previous = None if query.previous_vector is None else options.previous
-            statement = statements.search(self._model, previous, narrowed, exact, query.candidates)
-            if exact:
-                rows = await connection.fetch(statement, *parameters)
-            else:
-                async with connection.transaction(readonly=True):
-                    await connection.execute(statements.SCAN_INDEX.format(ef_search=options.ef_search))
-                    rows = await connection.fetch(statement, *parameters)
-        return [_hit(row) for row in rows]
+            by_words = query.vector is None and query.previous_vector is None
+            rows = None if by_words or within <= few else await self._scan(connection, scan, parameters, within)
+            if rows is None or (query.vector and rows[0]["near"] < query.candidates):
+                # After a scan: it gave up, as a filter leaves too few rows in the index. What it missed is not known.
+                rows = await connection.fetch(exact, *parameters)
+        return [_hit(row) for row in rows if row["memory_id"] is not None]
+
+    async def _scan(
+        self, connection: Connection, statement: str, parameters: Sequence[object], within: int
+    ) -> list[Mapping[str, Any]]:
+        """What the index gives, with at least one row that says how many vectors it gave."""
+        patience = max(_LEAST_PATIENCE, min(within // 20, _MOST_PATIENCE))
+        async with connection.transaction(readonly=True):
+            settings = statements.SCAN_INDEX.format(ef_search=self._options.ef_search, patience=patience)
+            await connection.execute(settings)
+            return list(await connection.fetch(statement, *parameters))
 
     async def similar(
         self, owner: Owner, which: Filter, above: float, limit: int

@@ -18,9 +18,15 @@ CREATE INDEX IF NOT EXISTS "embedding_{model}" ON memory.embedding
 USING hnsw ((embedding::halfvec({dimensions})) halfvec_cosine_ops) WHERE model = '{model}'
 """
 
+SMALL_TABLE = 8000
+"""Of a table with n times as many rows, the root of n times as many are still few: an index scan under a filter passes
+over as many rows as there are others to each that it looks for, and one in the index takes as long as some forty of
+those that are compared one after the other."""
+
 SCAN_INDEX = """
 SET LOCAL hnsw.iterative_scan = relaxed_order;
 SET LOCAL hnsw.ef_search = {ef_search};
+SET LOCAL hnsw.max_scan_tuples = {patience};
 SET LOCAL plan_cache_mode = force_custom_plan
 """
 """Before a search that is not exact: whether an index pays depends on the words. Planning costs half a millisecond."""
@@ -28,12 +34,19 @@ SET LOCAL plan_cache_mode = force_custom_plan
 
 @cache
 def beginning(one_user: bool) -> str:
-    """How many memories are within reach ($3 is enough, counting stops there), and what looks for the words $4 in the
-    language $5."""
+    """How many memories are few ($3 of a small table), how many are within reach (counting stops where they are no
+    longer few), and what looks for the words $4 in the language $5."""
     return f"""
-    SELECT coalesce(sum(items), 0) AS within, memory.any_of($4::text[], $5) AS any_of FROM (
-        SELECT o.items FROM memory.owner AS o WHERE {within(one_user, "o")} LIMIT $3
+    WITH size AS MATERIALIZED (
+        SELECT ceil($3::float8 * sqrt(greatest(1, reltuples / {SMALL_TABLE})))::bigint AS few
+        FROM pg_class WHERE oid = 'memory.item'::regclass
+    )
+    SELECT few, memory.any_of($4::text[], $5) AS any_of, (
+        SELECT coalesce(sum(items), 0)::bigint FROM (
+            SELECT o.items FROM memory.owner AS o WHERE {within(one_user, "o")} LIMIT (SELECT few + 1 FROM size)
+        ) AS counted
     ) AS within
+    FROM size
     """  # noqa: S608 - made of constants
 
 
@@ -68,7 +81,8 @@ def search(model: Model, previous: Model | None, narrowed: Narrowed, exact: bool
 
     A vector or words that are NULL switch that ranking off. `exact` compares all vectors within reach (the 0 that is
     added keeps the index out of it); otherwise the model's HNSW index is scanned. The number of candidates is no
-    parameter, because a plan made without knowing it expects many.
+    parameter, because a plan made without knowing it expects many. Each row says how many vectors were found near, and
+    there is one that says only this when nothing was found.
     """
     return f"""
     WITH near AS MATERIALIZED ({_near(model, "$6", narrowed, exact, candidates)}
@@ -90,15 +104,18 @@ def search(model: Model, previous: Model | None, narrowed: Narrowed, exact: bool
         ) AS n
         FULL JOIN (SELECT *, rank() OVER (ORDER BY share DESC) AS place FROM worded) AS w USING (memory_id)
     )
-    SELECT {MEMORY}, f.similarity, f.share, f.relevance, t.recency, t.weight,
-           f.relevance * t.recency * t.weight AS score
-    FROM fused AS f JOIN memory.item AS i USING (memory_id) LEFT JOIN memory.usage AS u USING (memory_id),
-    LATERAL (SELECT
-        coalesce(0.5 ^ (greatest(0, extract(epoch FROM $5 - i.updated_at)::float8) / $12::float8), 1) AS recency,
-        1 + $13::float8 * (i.importance - 0.5) AS weight
-    ) AS t
-    WHERE {within(narrowed.user, "i")} AND ($10::float8 IS NULL OR f.relevance * t.recency * t.weight >= $10)
-    ORDER BY score DESC, i.created_at DESC, i.memory_id DESC LIMIT $8
+    SELECT found.*, scanned.near FROM (SELECT count(*) AS near FROM near) AS scanned LEFT JOIN LATERAL (
+        SELECT {MEMORY}, f.similarity, f.share, f.relevance, t.recency, t.weight,
+               f.relevance * t.recency * t.weight AS score
+        FROM fused AS f JOIN memory.item AS i USING (memory_id) LEFT JOIN memory.usage AS u USING (memory_id),
+        LATERAL (SELECT
+            coalesce(0.5 ^ (greatest(0, extract(epoch FROM $5 - i.updated_at)::float8) / $12::float8), 1) AS recency,
+            1 + $13::float8 * (i.importance - 0.5) AS weight
+        ) AS t
+        WHERE {within(narrowed.user, "i")} AND ($10::float8 IS NULL OR f.relevance * t.recency * t.weight >= $10)
+        ORDER BY score DESC, i.created_at DESC, i.memory_id DESC LIMIT $8
+    ) AS found ON true
+    ORDER BY score DESC, created_at DESC, memory_id DESC
     """  # noqa: S608 - made of constants; the model's name is checked by the store
 
 
