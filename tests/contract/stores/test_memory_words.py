@@ -153,7 +153,7 @@ async def test_the_language_that_was_chosen_last_has_its_way(database_url: str) 
     await keep(old, "two invoices")
     old_upkeep, new_upkeep = WordUpkeep(old), WordUpkeep(new)
     await old_upkeep.run()
-    assert await old_upkeep.ping() == "1 memories are of another language"
+    assert await old_upkeep.ping() == "1 memories were read in another language"
     await new_upkeep.run()
     assert await new_upkeep.ping() == ""
     assert [text for text, _ in await found(new, "invoice")] == ["an invoice", "two invoices"]
