@@ -188,6 +188,8 @@ PROMISES: dict[str, list[str]] = {
     ],
     "A conversation's messages become memories once, however many ask": [
         "tests/contract/http/test_memory_extract_api.py::test_two_at_once_do_it_once",
+        "tests/integration/jobs/test_memory_extract.py"
+        "::test_a_session_becomes_memories_once_however_often_the_job_runs",
     ],
     "A memory whose embedder was away is kept, found by its words, and gets its vector later": [
         "tests/contract/http/test_memory_embedder_away.py"
