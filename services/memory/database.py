@@ -89,7 +89,10 @@ class Database:
                 raise
             finally:
                 deadline.cancel()
-                await self._pool.release(connection, timeout=patience)
+                # Not broken off, also when our time is over: asyncpg would leave a task behind that nobody asks.
+                release = asyncio.ensure_future(self._pool.release(connection, timeout=patience))
+                release.add_done_callback(_looked_at)
+                await asyncio.shield(release)
 
     async def close(self) -> None:
         pool, self._pool = self._pool, None
@@ -125,6 +128,11 @@ class Database:
         if not self._away_until:
             log.warning("store_away", cause=repr(error))
         self._away_until = self._now() + REMEMBERED_SECONDS
+
+
+def _looked_at(task: asyncio.Future[None]) -> None:
+    if not task.cancelled():
+        task.exception()
 
 
 def _terminate(connection: Connection, *, if_in_transaction: bool = False) -> None:
