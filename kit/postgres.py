@@ -1,9 +1,11 @@
 """An asyncpg pool with bounds and time-outs, and numbered SQL migrations applied once, under a lock."""
 
+import asyncio
 import hashlib
 import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 
@@ -28,6 +30,7 @@ async def open_pool(
     """
     return await asyncpg.create_pool(
         url,
+        connect=_Attempts().connect,
         min_size=0,
         max_size=max_size,
         timeout=3,
@@ -37,6 +40,33 @@ async def open_pool(
         init=init,
         reset=None if reset_on_release else _leave,
     )
+
+
+class _Attempts:
+    """Attempts to connect that are not broken off by whoever stops waiting for one: each ends by itself, within its
+    time-out. asyncpg leaves a future behind that nobody asks when one is broken off as the other side hangs up, and
+    asyncio then logs "Future exception was never retrieved", once per caller in an outage."""
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Task[asyncpg.Connection[asyncpg.Record]]] = set()
+
+    async def connect(self, *arguments: Any, **options: Any) -> "asyncpg.Connection[asyncpg.Record]":
+        attempt = asyncio.ensure_future(asyncpg.connect(*arguments, **options))
+        self._running.add(attempt)
+        attempt.add_done_callback(self._running.discard)
+        outcome = asyncio.shield(attempt)
+        try:
+            return await outcome
+        except asyncio.CancelledError:
+            if outcome.done() and not outcome.cancelled():
+                outcome.exception()  # it came in the same moment
+            attempt.add_done_callback(_hang_up)
+            raise
+
+
+def _hang_up(attempt: "asyncio.Task[asyncpg.Connection[asyncpg.Record]]") -> None:
+    if not attempt.cancelled() and attempt.exception() is None:
+        attempt.result().terminate()
 
 
 async def _leave(_: "asyncpg.Connection[asyncpg.Record]") -> None:

@@ -163,6 +163,10 @@ PROMISES: dict[str, list[str]] = {
     "A search for memories never leaves its reach, whatever the filter": [
         "tests/contract/stores/test_memory_store.py::test_a_search_never_leaves_its_reach_whatever_the_filter",
     ],
+    "A search finds the nearest memories whatever share of all its owner or its filter leaves": [
+        "tests/integration/memory/test_search_plans.py::test_whatever_share_an_owner_has_its_nearest_are_found",
+        "tests/integration/memory/test_search_plans.py::test_a_filter_that_leaves_few_rows_of_many_loses_none_of_them",
+    ],
     "While Postgres is away searches answer degraded, and nothing acknowledged is lost": [
         "tests/integration/memory/test_postgres_away.py"
         "::test_acknowledged_writes_survive_a_restart_under_load_and_searches_recover",
@@ -184,12 +188,19 @@ PROMISES: dict[str, list[str]] = {
     ],
     "A conversation's messages become memories once, however many ask": [
         "tests/contract/http/test_memory_extract_api.py::test_two_at_once_do_it_once",
+        "tests/integration/jobs/test_memory_extract.py"
+        "::test_a_session_becomes_memories_once_however_often_the_job_runs",
     ],
     "A memory whose embedder was away is kept, found by its words, and gets its vector later": [
         "tests/contract/http/test_memory_embedder_away.py"
         "::test_what_is_stored_meanwhile_is_found_by_its_words_and_later_by_its_vector",
         "tests/contract/stores/test_memory_upkeep.py"
         "::test_after_a_change_of_model_both_are_searched_until_all_have_the_new_one",
+    ],
+    "A memory is found by a word in another form, and after a change of language every one is again": [
+        "tests/contract/stores/test_memory_words.py::test_a_word_is_found_in_another_form",
+        "tests/contract/stores/test_memory_words.py"
+        "::test_after_a_change_of_language_memories_are_read_anew_in_the_background",
     ],
     "The same turn sent again runs once": [
         "tests/contract/http/test_runtime_api.py::test_the_same_turn_sent_again_runs_once_and_gets_the_first_answer",

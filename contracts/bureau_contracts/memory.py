@@ -221,6 +221,7 @@ class MemoryHit(Answer):
     similarity: float | None = None
     """Cosine, −1 … 1."""
     text_rank: float | None = None
+    """The share of the query's words that it has: a word in another form counts half."""
     matched: list[str] = []
     """Why: ``vector``, ``text`` or both."""
 

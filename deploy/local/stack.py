@@ -64,7 +64,13 @@ class Process:
         return [sys.executable, *(self.program or ("-m", "kit.serve", self.module, "--lifeline"))]
 
 
-_JOBS = {"REDIS_URL": "{valkey}", "RUNTIME_URL": "{runtime}", "SESSIONS_URL": "{sessions}"}
+_JOBS = {
+    "REDIS_URL": "{valkey}",
+    "RUNTIME_URL": "{runtime}",
+    "SESSIONS_URL": "{sessions}",
+    "MEMORY_URL": "{memory}",
+    "FUNCTION_MODULES": "services.jobs.functions_memory",
+}
 
 STACK = (
     Process(

@@ -55,6 +55,8 @@ class Settings(ServerSettings):
     function_modules: str = ""
     """Modules, separated by commas, whose registered functions `function` steps may run. Only workers import them.
     Whoever starts such a step needs the scope ``function:<name>``."""
+    memory_url: str = "http://127.0.0.1:8005"
+    """Where the memory service is, for the function `memory.extract` (module services.jobs.functions_memory)."""
     http_allowed: str = ""
     """Beginnings of addresses, separated by commas, that `http` steps may call: ``https://api.example.com/v1``. Empty:
     none."""

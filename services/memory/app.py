@@ -37,15 +37,16 @@ from services.memory.extraction_log_memory import InMemoryExtractionLog
 from services.memory.extraction_log_postgres import PostgresExtractionLog
 from services.memory.extractor_openai import OpenAiExtractor
 from services.memory.extractor_rules import RulesExtractor
+from services.memory.pgvector import Options
 from services.memory.provider_openai import OpenAiProvider
 from services.memory.service import MemoryService, Rules
 from services.memory.settings import Settings
 from services.memory.statements import Model
 from services.memory.store import MemoryStore, Upkeep
 from services.memory.store_memory import InMemoryStore
-from services.memory.store_pgvector import Options, PgvectorStore
+from services.memory.store_pgvector import PgvectorStore
 from services.memory.transfer import Transfer
-from services.memory.upkeep import VectorUpkeep
+from services.memory.upkeep import VectorUpkeep, WordUpkeep
 from services.memory.usage import UsageCounts
 from services.memory.use_buffer_memory import InMemoryUseBuffer
 from services.memory.use_log import UseLog
@@ -90,7 +91,7 @@ def create_app(settings: Settings, adapters: Adapters | None = None) -> FastAPI:
     clock = adapters.clock if adapters else SystemClock()
     beside, buffer = _beside(settings, store), _buffer(settings, opened)
     conversations, readers = _conversations(settings, opened), _readers(settings, opened)
-    upkeep = VectorUpkeep(store, embedder, settings.forget_model)
+    upkeep, word_upkeep = VectorUpkeep(store, embedder, settings.forget_model), WordUpkeep(store)
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
@@ -119,6 +120,7 @@ def create_app(settings: Settings, adapters: Adapters | None = None) -> FastAPI:
                 every(PURGE_SECONDS, app.state.memory.purge_gone, name="purge_gone"),
                 every(PURGE_SECONDS, uses.purge, name="purge_uses"),
                 every(settings.upkeep_seconds, upkeep.run, name="embed_the_rest"),
+                every(settings.upkeep_seconds, word_upkeep.run, name="read_words_anew"),
             )
             await stack.enter_async_context(work)
             yield
@@ -129,7 +131,11 @@ def create_app(settings: Settings, adapters: Adapters | None = None) -> FastAPI:
         routers=[api_documents.routes, api_usage.routes, api_extraction.routes, api_transfer.routes, api.routes],
         lifespan=life,
         # Not required: searches are answered, as degraded, while Postgres is away.
-        checks={"postgres": Check(store.ping, required=False), "vectors": Check(upkeep.ping, required=False)},
+        checks={
+            "postgres": Check(store.ping, required=False),
+            "vectors": Check(upkeep.ping, required=False),
+            "words": Check(word_upkeep.ping, required=False),
+        },
         capabilities={"embedder": f"{embedder.name}: {embedder.strength}", "extractor": readers.first.name},
     )
 
@@ -260,4 +266,5 @@ def _options(settings: Settings, embedder: Embedder, previous: Embedder | None) 
         request_timeout_seconds=settings.request_timeout_seconds,
         exact_rows=settings.exact_rows,
         ef_search=settings.ef_search,
+        language=settings.text_language,
     )

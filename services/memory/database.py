@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TypeAlias
 
 import asyncpg
@@ -79,18 +79,20 @@ class Database:
         async with self._watched(began), asyncio.timeout(timeout_seconds):
             connection = await self._pool.acquire(timeout=timeout_seconds)
             # A statement that took too long is cancelled on the server, which is waited for: not for ever either.
-            deadline = asyncio.get_running_loop().call_later(timeout_seconds + GRACE_SECONDS, connection.terminate)
+            deadline = asyncio.get_running_loop().call_later(timeout_seconds + GRACE_SECONDS, _terminate, connection)
             patience = timeout_seconds
             try:
                 yield connection
             except (asyncio.CancelledError, *_AWAY):
                 patience = GRACE_SECONDS
+                _terminate(connection, if_in_transaction=True)
                 raise
             finally:
-                try:
-                    await self._pool.release(connection, timeout=patience)
-                finally:
-                    deadline.cancel()
+                deadline.cancel()
+                # Not broken off, also when our time is over: asyncpg would leave a task behind that nobody asks.
+                release = asyncio.ensure_future(self._pool.release(connection, timeout=patience))
+                release.add_done_callback(_looked_at)
+                await asyncio.shield(release)
 
     async def close(self) -> None:
         pool, self._pool = self._pool, None
@@ -126,3 +128,15 @@ class Database:
         if not self._away_until:
             log.warning("store_away", cause=repr(error))
         self._away_until = self._now() + REMEMBERED_SECONDS
+
+
+def _looked_at(task: asyncio.Future[None]) -> None:
+    if not task.cancelled():
+        task.exception()
+
+
+def _terminate(connection: Connection, *, if_in_transaction: bool = False) -> None:
+    """A transaction that is still open had its end broken off as well: what became of it is not worth asking."""
+    with suppress(asyncpg.InterfaceError):  # the pool's name for one that asyncpg has terminated itself
+        if not if_in_transaction or connection.is_in_transaction():
+            connection.terminate()

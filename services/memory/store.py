@@ -200,6 +200,8 @@ class MemoryStore(Protocol):
     - A search's order, before recency and importance are counted in: the text ranking counts which share of the query's
       words a memory has, newer first among equals; the vector ranking is by cosine; a hybrid search adds
       1 / (FUSION_OFFSET + place) over both.
+    - A store of a language counts the words' base forms beside the words as written, so a word that is there in another
+      form alone counts half. The language's commonest words are looked for only when a query has no others.
     - Every call raises StoreAway, soon, when the store cannot be reached, and works again once it can.
     """
 
@@ -263,8 +265,8 @@ class MemoryStore(Protocol):
 
 
 class Upkeep(Protocol):
-    """Keeps every memory's vector up with the model that the store was opened for. Works for all tenants: never shown
-    to a caller."""
+    """Keeps every memory's vector up with the model, and its words with the language, that the store was opened for.
+    Works for all tenants: never shown to a caller."""
 
     def unembedded(self, limit: int, after: str) -> AbstractAsyncContextManager[Sequence[Unembedded] | None]:
         """Memories without a vector of the model, by ID from behind `after`; None while another process holds such a
@@ -278,6 +280,13 @@ class Upkeep(Protocol):
 
     async def lacking(self) -> int:
         """How many memories have no vector of the model."""
+
+    async def reread(self, limit: int) -> int:
+        """Reads up to so many memories' words anew, of those that were read in another language; how many. None since a
+        store of another language was opened: the one that was opened last has its way."""
+
+    async def unread(self) -> int:
+        """How many memories' words were read in another language."""
 
     async def forget_model(self, model: str, limit: int) -> int:
         """Deletes up to so many vectors of another model, and first its index; how many."""

@@ -1,12 +1,9 @@
 """Memories in this process alone, for tests: the same promises and the same ranking, nothing durable."""
 
-import math
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
-from itertools import combinations
-from operator import mul
+from dataclasses import replace
+from datetime import datetime
 
 from bureau_contracts.memory import (
     ExportedMemory,
@@ -14,14 +11,12 @@ from bureau_contracts.memory import (
     MemoryHit,
     MemoryStored,
     MemoryVersion,
-    Quarantined,
-    SearchMode,
 )
 from bureau_contracts.shapes import JsonObject
 from kit.identity import Owner, Reach
-from services.memory.filters import matches
+from services.memory.rows_memory import Row, memory_of_draft
+from services.memory.search_memory import LANGUAGES, found, pairs
 from services.memory.store import (
-    FUSION_OFFSET,
     NO_MODEL,
     PAIRED,
     VERSIONS_SHOWN,
@@ -36,63 +31,18 @@ from services.memory.store import (
     Successor,
     Superseded,
     Unembedded,
-    Wording,
     changed,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    memory: Memory
-    wording: Wording
-    versions: list[MemoryVersion] = field(default_factory=list)
-    deleted_at: datetime | None = None
-
-    def lives(self, now: datetime) -> bool:
-        return self.deleted_at is None and (self.memory.expires_at is None or self.memory.expires_at > now)
-
-    def is_within(self, reach: Reach) -> bool:
-        return self.memory.tenant == reach.tenant and reach.user in (None, self.memory.user_id)
-
-    def is_meant(self, which: Filter) -> bool:
-        memory = self.memory
-        return (
-            self.lives(which.now)
-            and which.agent in (None, memory.agent)
-            and which.kind in (None, memory.kind)
-            and (which.metadata is None or matches(which.metadata, memory.metadata))
-            and (not which.origins or memory.origin in which.origins)
-            and memory.origin not in which.but_origins
-            and (
-                which.quarantined is Quarantined.INCLUDE
-                or memory.quarantined is (which.quarantined is Quarantined.ONLY)
-            )
-            and self._is_true(which)
-        )
-
-    def _is_true(self, which: Filter) -> bool:
-        memory = self.memory
-        if which.as_of is None and which.superseded:
-            return True
-        when = which.as_of or which.now
-        begun = which.as_of is None or memory.valid_from <= when
-        return begun and (memory.valid_to is None or memory.valid_to > when)
-
-    @property
-    def position(self) -> tuple[datetime, str]:
-        return self.memory.created_at, self.memory.memory_id
-
-    @property
-    def key(self) -> tuple[str, str, str | None, bytes]:
-        return self.memory.tenant, self.memory.user_id, self.memory.agent, self.wording.digest
 
 
 class InMemoryStore:
     """MemoryStore in a dictionary. `away` makes it behave as a store that cannot be reached."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, language: str = "simple") -> None:
+        """Of languages it knows ``simple`` and ``english``."""
         self._model = model
-        self._rows: dict[str, _Row] = {}
+        self._language = LANGUAGES[language]
+        self._rows: dict[str, Row] = {}
         self.away = False
         self._in_upkeep = False
 
@@ -101,7 +51,7 @@ class InMemoryStore:
         return [self._add(draft) for draft in drafts]
 
     def _add(self, draft: Draft) -> MemoryStored:
-        row = _Row(_memory(draft, self._model), draft.wording)
+        row = Row(memory_of_draft(draft, self._model), draft.wording)
         same = self._same_text(row, draft.created_at)
         if same is not None:
             return MemoryStored(memory_id=same.memory.memory_id, created=False)
@@ -198,45 +148,12 @@ class InMemoryStore:
         return len(erased)
 
     async def search(self, reach: Reach, which: Filter, query: Query) -> list[MemoryHit]:
-        rows = {row.memory.memory_id: row for row in self._meant(reach, which)}
-        near, worded = _ranking(rows, _similarity_to(query), query), _ranking(rows, _share_of(query), query)
-        hits = []
-        for memory_id in near.keys() | worded.keys():
-            similarity, share = near.get(memory_id), worded.get(memory_id)
-            parts = {"vector": similarity, "text": share}
-            if query.mode is SearchMode.HYBRID:
-                relevance = _worth(near, similarity) + _worth(worded, share)
-            else:
-                relevance = max(value for value in parts.values() if value is not None)
-            memory = rows[memory_id].memory
-            recency, weight = (
-                _recency(memory, which.now, query),
-                1 + query.importance_weight * (memory.importance - 0.5),
-            )
-            score = relevance * recency * weight
-            if query.min_score is None or score >= query.min_score:
-                hits.append(
-                    MemoryHit(
-                        memory=memory, score=score, relevance=relevance, recency=recency, weight=weight,
-                        similarity=similarity, text_rank=share,
-                        matched=[name for name, value in parts.items() if value is not None],
-                    )
-                )  # fmt: skip
-        hits.sort(key=lambda hit: (hit.score, hit.memory.created_at, hit.memory.memory_id), reverse=True)
-        return hits[: query.k]
+        return found(self._meant(reach, which), query, which.now, self._language)
 
     async def similar(
         self, owner: Owner, which: Filter, above: float, limit: int
     ) -> list[tuple[Memory, Memory, float]]:
-        newest = self._meant(Reach(owner.tenant, owner.user), which)[:PAIRED]
-        rows = sorted((row for row in newest if row.wording.vector is not None), key=lambda row: row.memory.memory_id)
-        pairs = [
-            (one.memory, other.memory, similarity)
-            for one, other in combinations(rows, 2)
-            if one.memory.agent == other.memory.agent
-            and (similarity := _cosine(one.wording.vector or [], other.wording.vector or [])) >= above
-        ]
-        return sorted(pairs, key=lambda pair: -pair[2])[:limit]
+        return pairs(self._meant(Reach(owner.tenant, owner.user), which)[:PAIRED], above, limit)
 
     async def export(self, reach: Reach, now: datetime, after: str, limit: int) -> list[ExportedMemory]:
         self.check()
@@ -255,7 +172,7 @@ class InMemoryStore:
         if memory.superseded_by:
             wording = replace(wording, digest=wording.digest + memory.memory_id.encode())
         model = NO_MODEL if wording.vector is None else self._model
-        row = _Row(memory.model_copy(update={"embedding_model": model}), wording, list(reversed(imported.versions)))
+        row = Row(memory.model_copy(update={"embedding_model": model}), wording, list(reversed(imported.versions)))
         same_id = self._rows.get(memory.memory_id)
         owner = (memory.tenant, memory.user_id)
         if same_id is not None and (same_id.lives(now) or (same_id.memory.tenant, same_id.memory.user_id) != owner):
@@ -307,6 +224,14 @@ class InMemoryStore:
         self.check()
         return sum(row.wording.vector is None and row.deleted_at is None for row in self._rows.values())
 
+    async def reread(self, limit: int) -> int:
+        self.check()
+        return 0  # it is of one language as long as it lives
+
+    async def unread(self) -> int:
+        self.check()
+        return 0
+
     async def forget_model(self, model: str, limit: int) -> int:
         self.check()
         return 0  # it has vectors of one model alone
@@ -341,17 +266,17 @@ class InMemoryStore:
         row = self._rows.get(memory_id)
         return row is not None and row.memory.tenant == tenant
 
-    def _find(self, reach: Reach, memory_id: str, now: datetime) -> _Row | None:
+    def _find(self, reach: Reach, memory_id: str, now: datetime) -> Row | None:
         self.check()
         row = self._rows.get(memory_id)
         return row if row is not None and row.is_within(reach) and row.lives(now) else None
 
-    def _meant(self, reach: Reach, which: Filter) -> list[_Row]:
+    def _meant(self, reach: Reach, which: Filter) -> list[Row]:
         self.check()
         rows = [row for row in self._rows.values() if row.is_within(reach) and row.is_meant(which)]
         return sorted(rows, key=lambda row: row.position, reverse=True)
 
-    def _same_text(self, new: _Row, now: datetime) -> _Row | None:
+    def _same_text(self, new: Row, now: datetime) -> Row | None:
         """Another row of this owner with this text; an expired one is deleted and does not count."""
         for row in list(self._rows.values()):
             if row.key == new.key and row.memory.memory_id != new.memory.memory_id:
@@ -359,54 +284,3 @@ class InMemoryStore:
                     return row
                 del self._rows[row.memory.memory_id]
         return None
-
-
-def _memory(draft: Draft, model: str) -> Memory:
-    return Memory(
-        memory_id=draft.memory_id, tenant=draft.owner.tenant, user_id=draft.owner.user, agent=draft.agent,
-        session_id=draft.session_id, source_seqs=list(draft.source_seqs), text=draft.wording.text, kind=draft.kind,
-        metadata=draft.metadata, importance=draft.importance, valid_from=draft.created_at, expires_at=draft.expires_at,
-        embedding_model=NO_MODEL if draft.wording.vector is None else model,
-        created_at=draft.created_at, updated_at=draft.created_at, origin=draft.origin, quarantined=draft.quarantined,
-        supersedes=draft.supersedes,
-    )  # fmt: skip
-
-
-def _ranking(rows: Mapping[str, _Row], value_of: Callable[[_Row], float | None], query: Query) -> dict[str, float]:
-    """The best rows with their values, best first, newer first among equals."""
-    valued = [(value, *row.position) for row in rows.values() if (value := value_of(row)) is not None]
-    return {memory_id: value for value, _, memory_id in sorted(valued, reverse=True)[: query.candidates]}
-
-
-def _similarity_to(query: Query) -> Callable[[_Row], float | None]:
-    vector = query.vector
-
-    def similarity(row: _Row) -> float | None:
-        own = row.wording.vector
-        return None if vector is None or own is None else _cosine(vector, own)
-
-    return similarity
-
-
-def _cosine(one: Sequence[float], other: Sequence[float]) -> float:
-    return math.fsum(map(mul, one, other))
-
-
-def _recency(memory: Memory, now: datetime, query: Query) -> float:
-    if query.half_life is None:
-        return 1.0
-    return float(0.5 ** (max(timedelta(), now - memory.updated_at) / query.half_life))
-
-
-def _share_of(query: Query) -> Callable[[_Row], float | None]:
-    def share(row: _Row) -> float | None:
-        matched = sum(word in row.wording.words for word in query.words)
-        return round(matched / len(query.words), 4) if matched else None
-
-    return share
-
-
-def _worth(ranking: Mapping[str, float], value: float | None) -> float:
-    if value is None:
-        return 0.0
-    return 1 / (FUSION_OFFSET + 1 + sum(other > value for other in ranking.values()))

@@ -1,6 +1,8 @@
 """Gives every memory a vector of the present model, in the background: after a change of model, or when the embedder
-was away as a text was stored. Any number of processes may try; one at a time does it, and another goes on after it."""
+was away as a text was stored. Any number of processes may try; one at a time does it, and another goes on after it.
+And reads their words anew after a change of language."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from bureau_contracts.memory import EmbedPurpose
@@ -13,6 +15,7 @@ log = get_logger(__name__)
 
 BATCH = 64
 FORGOTTEN_AT_ONCE = 5_000
+REREAD_AT_ONCE = 500
 
 
 @dataclass
@@ -49,8 +52,10 @@ class VectorUpkeep:
             self._forget = ""
             self.progress.lacking = await self._store.lacking()
             self.progress.reason = ""
-        except (StoreAway, EmbedderAway) as error:
+        except EmbedderAway as error:
             self.progress.reason = error.detail
+        except StoreAway:
+            self.progress.reason = ""  # the store's own check says so, until it is back
         if self.progress.made and self.done:
             log.info("vectors_complete", model=self._embedder.name, made=self.progress.made)
             self.progress.made = 0
@@ -76,3 +81,25 @@ class VectorUpkeep:
         if progress.reason:
             raise Degraded(f"memories without vectors are found by their words: {progress.reason}")
         return f"{progress.lacking} memories still lack a vector" if progress.lacking else ""
+
+
+class WordUpkeep:
+    """Until it is done, memories of another language are found by their words as written."""
+
+    def __init__(self, store: Upkeep) -> None:
+        self._store = store
+        self._unread = 0
+
+    async def run(self) -> None:
+        """Goes on until all are read, a store of another language was opened since, or the store is away."""
+        read = 0
+        with suppress(StoreAway):
+            while some := await self._store.reread(REREAD_AT_ONCE):
+                read += some
+            self._unread = await self._store.unread()
+        if read:
+            log.info("words_read_anew", memories=read, left=self._unread)
+
+    async def ping(self) -> str:
+        """For `/health`."""
+        return f"{self._unread} memories were read in another language" if self._unread else ""

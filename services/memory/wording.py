@@ -6,8 +6,8 @@ import unicodedata
 from itertools import pairwise
 
 MAX_WORD_LENGTH = 64
-MAX_WORD_BYTES = 500_000
-"""Of one text's distinct words together: Postgres takes a megabyte of them."""
+MAX_WORD_BYTES = 400_000
+"""Of one text's distinct words together: Postgres takes a megabyte of them, base forms included."""
 
 # Chinese, Japanese and Thai are written without spaces: their runs are read as characters and pairs of characters.
 _UNSPACED = re.compile(r"([\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+)")

@@ -12,9 +12,10 @@ from kit.identity import TENANT_WIDE, Principal, generate_keypair
 from kit.settings import CommonSettings
 from services.memory.app import Adapters, OpenedStore, create_app
 from services.memory.embedder_hashed import DIMENSIONS, NAME
+from services.memory.pgvector import Options
 from services.memory.settings import Settings
 from services.memory.store_memory import InMemoryStore
-from services.memory.store_pgvector import Options, PgvectorStore
+from services.memory.store_pgvector import PgvectorStore
 from tests.fakes import FixedClock
 from tests.http import service_client
 

@@ -12,9 +12,10 @@ from kit.identity import Owner, Reach
 from kit.ids import new_id
 from services.memory.embedder_hashed import DIMENSIONS, NAME, vector_of
 from services.memory.filters import matches, read
+from services.memory.pgvector import Options
 from services.memory.store import Draft, Filter, MemoryStore, Query, Wording
 from services.memory.store_memory import InMemoryStore
-from services.memory.store_pgvector import Options, PgvectorStore
+from services.memory.store_pgvector import PgvectorStore
 from services.memory.wording import digest, distinct_words
 from tests.fakes import FixedClock
 

@@ -10,9 +10,10 @@ from bureau_contracts.memory import Memory, MemoryKind, Origin, Quarantined, Sea
 from kit.identity import Owner, Reach
 from kit.ids import new_id
 from services.memory.embedder_hashed import DIMENSIONS, NAME, HashedEmbedder, vector_of
+from services.memory.pgvector import Options
 from services.memory.store import Change, Draft, Filter, Query, SameText, Successor, Superseded, Wording
 from services.memory.store_memory import InMemoryStore
-from services.memory.store_pgvector import Options, PgvectorStore
+from services.memory.store_pgvector import PgvectorStore
 from services.memory.upkeep import VectorUpkeep
 from services.memory.wording import digest, distinct_words
 from tests.fakes import FixedClock

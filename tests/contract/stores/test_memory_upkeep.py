@@ -11,10 +11,11 @@ from kit.identity import Owner, Reach
 from kit.ids import new_id
 from services.memory.embedder import EmbedderAway
 from services.memory.embedder_hashed import DIMENSIONS, NAME, HashedEmbedder, vector_of
+from services.memory.pgvector import Options
 from services.memory.statements import Model
 from services.memory.store import NO_MODEL, Change, Draft, Filter, MemoryStore, Query, Unembedded, Upkeep, Wording
 from services.memory.store_memory import InMemoryStore
-from services.memory.store_pgvector import Options, PgvectorStore
+from services.memory.store_pgvector import PgvectorStore
 from services.memory.upkeep import BATCH, VectorUpkeep
 from services.memory.wording import digest, distinct_words
 from tests.fakes import FixedClock

@@ -8,9 +8,10 @@ import pytest
 from kit.identity import Owner, Reach
 from kit.redis import connect
 from services.memory.embedder_hashed import DIMENSIONS, NAME, vector_of
+from services.memory.pgvector import Options
 from services.memory.store import Draft, MemoryStore, Wording
 from services.memory.store_memory import InMemoryStore
-from services.memory.store_pgvector import Options, PgvectorStore
+from services.memory.store_pgvector import PgvectorStore
 from services.memory.use_buffer_memory import InMemoryUseBuffer
 from services.memory.use_buffer_redis import RedisUseBuffer
 from services.memory.use_store_memory import InMemoryUseStore

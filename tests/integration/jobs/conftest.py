@@ -20,7 +20,7 @@ from tests.job_stores import Jobs, open_redis
 from tests.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[3]
-PRIVATE, _ = generate_keypair()
+PRIVATE, PUBLIC = generate_keypair()
 Workers = Callable[..., "WorkerProcess"]
 
 

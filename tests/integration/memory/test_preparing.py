@@ -10,8 +10,9 @@ import pytest
 from deploy.local.postgres import EmbeddedPostgres
 from kit.identity import Owner, Reach
 from services.memory.embedder_hashed import DIMENSIONS, NAME, vector_of
+from services.memory.pgvector import Options, PgvectorMissing, TextLanguageMissing
 from services.memory.store import Draft, StoreAway, Wording
-from services.memory.store_pgvector import Options, PgvectorMissing, PgvectorStore
+from services.memory.store_pgvector import PgvectorStore
 from services.memory.wording import digest
 from tests.fakes import FixedClock
 
@@ -40,6 +41,14 @@ async def test_who_may_not_create_pgvector_is_told_what_to_do(bare_url: Callable
     await superuser.close()
     await store.prepare()
     assert await store.ping() == ""
+    await store.close()
+
+
+async def test_a_language_that_the_database_does_not_know_is_told_with_those_it_knows(database_url: str) -> None:
+    store = PgvectorStore(Options(database_url, NAME, DIMENSIONS, language="klingon"))
+    await store.prepare()
+    with pytest.raises(TextLanguageMissing, match=r"no language 'klingon', but .*english, .*german"):
+        await store.ping()
     await store.close()
 
 

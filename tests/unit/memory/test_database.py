@@ -31,6 +31,9 @@ class FakePool:
     async def release(self, connection: "FakePool", timeout: float) -> None:
         assert connection is self
 
+    def is_in_transaction(self) -> bool:
+        return False
+
     def terminate(self) -> None:
         raise AssertionError("nothing here takes long")
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from services.memory.store_pgvector import Options, PgvectorStore
+from services.memory.pgvector import Options
+from services.memory.store_pgvector import PgvectorStore
 
 
 @pytest.mark.parametrize("model", ["", "Model", "a'b", 'a"b', "a" * 51, "a b", "a/b"])
