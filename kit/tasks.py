@@ -29,6 +29,24 @@ async def background(*works: Coroutine[object, object, None]) -> AsyncIterator[N
                 log.error("background_work_failed", error=repr(result))
 
 
+_unbroken: set[asyncio.Future[Any]] = set()
+
+
+async def unbroken(work: Awaitable[A]) -> A:
+    """Awaits the work. Whoever waits may be cancelled; the work is not, and its failure then disturbs nobody. For what must
+    come to its own end, within a time-out of its own."""
+    task = asyncio.ensure_future(work)
+    _unbroken.add(task)
+    task.add_done_callback(_looked_at)
+    return await asyncio.shield(task)
+
+
+def _looked_at(task: asyncio.Future[Any]) -> None:
+    _unbroken.discard(task)
+    if not task.cancelled():
+        task.exception()
+
+
 async def every(seconds: float, work: Callable[[], Awaitable[object]], *, name: str) -> None:
     """Calls `work` again and again, `seconds` apart, for ever. A failure is logged and the next call comes as usual."""
     while True:

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import asyncpg
 
 from kit.logs import get_logger
+from kit.tasks import unbroken
 from services.memory.store import StoreAway
 
 log = get_logger(__name__)
@@ -90,9 +91,7 @@ class Database:
             finally:
                 deadline.cancel()
                 # Not broken off, also when our time is over: asyncpg would leave a task behind that nobody asks.
-                release = asyncio.ensure_future(self._pool.release(connection, timeout=patience))
-                release.add_done_callback(_looked_at)
-                await asyncio.shield(release)
+                await unbroken(self._pool.release(connection, timeout=patience))
 
     async def close(self) -> None:
         pool, self._pool = self._pool, None
@@ -128,11 +127,6 @@ class Database:
         if not self._away_until:
             log.warning("store_away", cause=repr(error))
         self._away_until = self._now() + REMEMBERED_SECONDS
-
-
-def _looked_at(task: asyncio.Future[None]) -> None:
-    if not task.cancelled():
-        task.exception()
 
 
 def _terminate(connection: Connection, *, if_in_transaction: bool = False) -> None:
