@@ -33,8 +33,8 @@ _unbroken: set[asyncio.Future[Any]] = set()
 
 
 async def unbroken(work: Awaitable[A]) -> A:
-    """Awaits the work. Whoever waits may be cancelled; the work is not, and its failure then disturbs nobody. For what must
-    come to its own end, within a time-out of its own."""
+    """Awaits the work. Whoever waits may be cancelled; the work is not, and its failure then disturbs nobody. For what
+    must come to its own end, within a time-out of its own."""
     task = asyncio.ensure_future(work)
     _unbroken.add(task)
     task.add_done_callback(_looked_at)
