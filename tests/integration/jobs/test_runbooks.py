@@ -1,10 +1,7 @@
 """A runbook from the command line: checked, told, started, watched, approved, and left alone by Ctrl-C."""
 
 import asyncio
-import os
 import signal
-import sys
-from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,12 +12,12 @@ from kit.identity import PRINCIPAL_HEADER, Principal, PrincipalSigner, generate_
 from kit.settings import CommonSettings
 from services.jobs.app import create_app
 from services.jobs.settings import Settings
-from services.jobs.store import Bounds
+from services.jobs.store import Bounds, Run
+from tests.command_line import PATIENCE_SECONDS, CommandLine, ended, line_with
 from tests.job_stores import Jobs, open_memory
 from tests.servers import serving
 
 PRIVATE, PUBLIC = generate_keypair()
-PATIENCE_SECONDS = 30
 BOOK = """\
 title: Costs
 parameters: [{name: month}]
@@ -44,33 +41,12 @@ class Door:
         await self._app(scope, receive, send)
 
 
-class CommandLine:
-    def __init__(self, folder: Path, url: str) -> None:
-        self._folder = folder
-        self._environment = os.environ | {"BUREAU_URL": url, "BUREAU_API_KEY": "bk_1", "COLUMNS": "200"}
-
-    async def start(self, *arguments: str) -> Process:
-        return await asyncio.create_subprocess_exec(
-            sys.executable, "-c", "from bureau.cli import main; main()", *arguments,
-            cwd=self._folder, env=self._environment, stdout=PIPE, stderr=PIPE,
-        )  # fmt: skip
-
-    async def run(self, *arguments: str) -> tuple[int, str, str]:
-        return await ended(await self.start(*arguments))
-
-
-async def ended(process: Process) -> tuple[int, str, str]:
+async def taken(jobs: Jobs) -> Run:
+    """The job that a command which has to begin yet will start."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        out, err = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, out.decode(), err.decode()
-
-
-async def line_with(process: Process, text: str) -> None:
-    assert process.stdout is not None
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while text not in (line := (await process.stdout.readline()).decode()):
-            assert line, f"ended without {text!r}"
+        while not (runs := await jobs.fetch(1, 1)):
+            continue
+    return runs[0]
 
 
 @pytest.fixture
@@ -91,7 +67,7 @@ async def test_a_runbook_is_watched_to_its_breakpoint_approved_and_left_running(
     bureau: CommandLine, jobs: Jobs
 ) -> None:
     watching = await bureau.start("jobs", "run", "book.yaml", "--set", "month=May", "--watch")
-    run = await jobs.take()
+    run = await taken(jobs)
     job_id = run.record.job_id
     assert run.record.start.input == {"month": "May"}
     await line_with(watching, "step.started")
