@@ -1,21 +1,30 @@
 """Runbooks: what is wrong with them, by file and line, and the jobs that they make."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bureau.runbook_names import REFERRING
-from bureau.runbooks import BadRunbook, RunbookFile, read_runbook, read_step
+from bureau.runbooks import BadRunbook, Runbook, RunbookFile, read_runbook, read_step
 from bureau_contracts.jobs import StartJob
 from bureau_contracts.plans import referring
-from bureau_contracts.steps import NewStep
+from bureau_contracts.steps import NewStep, StepKind
 from services.jobs.allowed import Allowed
 from services.jobs.dry_run import dry_run
 from services.jobs.rules import Rules
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples" / "runbooks"
-VALUES = {"cost-review.yaml": {"month": "2026-09"}, "restart-service.yaml": {"service": "billing"}}
+HOW_TO = EXAMPLES.parents[1] / "docs" / "how-to" / "write-a-runbook.md"
+YAML = re.compile(r"^```yaml\n(.*?)^```", re.M | re.S)
+VALUES: dict[str, dict[str, Any]] = {
+    "cost-review.yaml": {"month": "2026-09"},
+    "restart-service.yaml": {"service": "billing"},
+    "release.yaml": {"version": "2.4.0"},
+    "deploy.yaml": {"service": "billing", "image": "billing:42"},
+    "close-ticket.yaml": {"ticket": "T-1001"},
+}
 """For the examples' required parameters."""
 
 BOOK = """\
@@ -289,3 +298,14 @@ def test_every_example_is_right_and_would_run(path: Path) -> None:
     job = read_runbook(path).job(VALUES.get(path.name, {}))
     told = dry_run(job, "ann", Rules(Allowed(["https://api.example.com/v1"])))
     assert told.ok, [step.problems for step in told.steps]
+
+
+@pytest.mark.parametrize("text", YAML.findall(HOW_TO.read_text(encoding="utf-8")))
+def test_every_runbook_of_the_manual_is_right(tmp_path: Path, text: str) -> None:
+    assert written(tmp_path, text).runbook.steps
+
+
+def test_the_manual_names_every_field_of_a_job_and_every_kind_of_step() -> None:
+    said = HOW_TO.read_text(encoding="utf-8")
+    assert [field for field in Runbook.model_fields if f"`{field}`" not in said and f"{field}:" not in said] == []
+    assert [kind for kind in StepKind if f"| `{kind}` |" not in said] == []
