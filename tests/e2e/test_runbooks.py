@@ -122,3 +122,25 @@ async def test_several_runbooks_are_started_and_watched_together_and_their_child
 
     code, out, err = await command.run("jobs", "list", "--parent", ids[0], "--json")
     assert [row["title"] for row in json.loads(out)["jobs"]] == ["Digest of tickets [1]", "Digest of tickets [0]"]
+
+
+async def test_what_a_tool_lists_is_mapped_over_and_another_tool_acts_once_somebody_agreed(
+    system: System, ada: Bureau, ada_key: str, tmp_path: Path
+) -> None:
+    command = CommandLine(tmp_path, system.url, ada_key)
+    waiting, close = (str(EXAMPLES / name) for name in ("waiting-tickets.yaml", "close-ticket.yaml"))
+    code, out, err = await command.run("jobs", "run", waiting, "--watch", "--json")
+    assert code == 0, err
+    job = await ada.jobs.get(JobStarted.model_validate_json(out.splitlines()[0]).job_id)
+    (details,) = job.steps[1].result
+    assert (details["status"], details["result"]["result"]["ticket_id"]) == ("succeeded", "T-1002")
+
+    code, out, err = await command.run("jobs", "run", close, "--set", "ticket=T-1002", "--watch")
+    assert code == 0, err
+    job_id = out.split()[0]
+    assert (await ada.jobs.get(job_id)).status is JobStatus.WAITING_APPROVAL
+    assert (await command.run("jobs", "approve", job_id, "1"))[0] == 0
+    code, out, err = await command.run("jobs", "watch", job_id)
+    assert code == 0, err
+    closed = await ada.jobs.get(job_id)
+    assert closed.steps[2].result["result"] == {"ticket_id": "T-1002", "status": "closed"}

@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from kit.identity import PRINCIPAL_HEADER, Principal, PrincipalSigner, generate_keypair
+from kit.identity import ADMIN, PRINCIPAL_HEADER, Principal, PrincipalSigner, generate_keypair
 from kit.settings import CommonSettings
 from services.jobs.app import create_app
 from services.jobs.settings import Settings
@@ -18,6 +19,8 @@ from tests.job_stores import Jobs, open_memory
 from tests.servers import serving
 
 PRIVATE, PUBLIC = generate_keypair()
+ANN = Principal("acme", "ann")
+ADMINISTRATOR = Principal("acme", "olga", scopes=frozenset({ADMIN}))
 BOOK = """\
 title: Costs
 parameters: [{name: month}]
@@ -31,9 +34,9 @@ steps:
 class Door:
     """What the gateway does for these tests: says who the caller is."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, principal: Principal = ANN) -> None:
         self._app = app
-        self._token = PrincipalSigner(PRIVATE, "tests").sign(Principal("acme", "ann"), "jobs").encode()
+        self._token = PrincipalSigner(PRIVATE, "tests").sign(principal, "jobs").encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -110,3 +113,14 @@ async def test_what_is_wrong_is_said_before_anything_is_sent(bureau: CommandLine
     assert "month: is required" in err
     assert "mnth: there is no such parameter" in err
     assert await jobs.nothing_queued()
+
+
+@pytest.mark.parametrize(("principal", "code"), [(ANN, 1), (ADMINISTRATOR, 0)], ids=["user", "administrator"])
+async def test_the_key_of_webhooks_is_shown_to_administrators_alone(
+    tmp_path: Path, jobs: Jobs, principal: Principal, code: int
+) -> None:
+    settings = Settings(webhook_secret=SecretStr("s" * 40), common=CommonSettings(identity_public_keys=PUBLIC))
+    async with serving(Door(create_app(settings, jobs.store), principal)) as url:
+        ended_with, out, err = await CommandLine(tmp_path, url).run("jobs", "webhook-key")
+    assert ended_with == code, err
+    assert out.startswith("whsec_") if code == 0 else "scope" in err
