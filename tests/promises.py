@@ -114,6 +114,13 @@ PROMISES: dict[str, list[str]] = {
         "tests/unit/sdk/test_runbooks.py::test_all_that_is_wrong_is_said_at_once_with_its_line",
         "tests/integration/jobs/test_runbooks.py::test_what_is_wrong_is_said_before_anything_is_sent",
     ],
+    "Events of jobs come whole and once, over lines that break and a gateway that is killed": [
+        "tests/e2e/test_runbooks.py"
+        "::test_a_runbook_is_watched_over_a_line_that_breaks_and_approved_from_the_command_line",
+        "tests/e2e/test_runbooks.py::test_streams_go_on_when_the_gateway_is_killed_while_two_jobs_wait_for_an_approval",
+        "tests/unit/sdk/test_job_events.py"
+        "::test_wherever_a_stream_of_several_jobs_is_cut_no_event_is_lost_and_none_comes_twice",
+    ],
     "A dry run tells what every step would do, and starts nothing": [
         "tests/contract/http/test_jobs_api.py::test_a_dry_run_says_what_would_happen_and_starts_nothing",
         "tests/unit/jobs/test_dry_run.py::test_an_address_is_judged_as_the_worker_will_judge_it",

@@ -17,6 +17,8 @@ A = TypeVar("A", bound=BaseModel)
 ATTEMPTS = 3
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
+LONGEST_SILENCE_SECONDS = 60.0
+"""Of an event stream. Services say every fifteen seconds that they are there; who does not is gone."""
 _REPEATABLE_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 _WORTH_REPEATING = frozenset({429, 502, 503, 504})
 
@@ -56,14 +58,17 @@ class Caller:
         return answer.model_validate_json(response.content, extra="ignore")
 
     @asynccontextmanager
-    async def stream(self, path: str, headers: Mapping[str, str] | None = None) -> AsyncIterator[AsyncIterator[str]]:
-        """The lines of an event stream, as they come. Raises a BureauError when it cannot be opened or is cut."""
+    async def stream(
+        self, path: str, *, params: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[AsyncIterator[str]]:
+        """The lines of an event stream, as they come. Raises a BureauError when it cannot be opened or is cut, or says
+        nothing for a minute."""
         try:
-            timeout = httpx.Timeout(10, read=None)
-            async with self._client.stream("GET", path, headers=dict(headers or {}), timeout=timeout) as response:
+            timeout = httpx.Timeout(10, read=LONGEST_SILENCE_SECONDS)
+            async with self._client.stream("GET", path, params=params, headers=headers, timeout=timeout) as response:
                 if response.status_code >= 400:
                     raise error_of(response.status_code, await response.aread(), _trace_id(response))
-                yield response.aiter_lines()
+                yield _lines(response.aiter_bytes())
         except httpx.HTTPError as error:
             raise no_answer(error) from error
 
@@ -97,11 +102,20 @@ def segments(text: str) -> str:
     return "/".join(segment(each) if each.strip(".") else "%2E" * len(each) for each in text.split("/"))
 
 
+async def _lines(parts: AsyncIterator[bytes]) -> AsyncIterator[str]:
+    """Split at line feeds alone: the texts within an event may hold other characters that end lines elsewhere."""
+    rest = b""
+    async for part in parts:
+        *whole, rest = (rest + part).split(b"\n")
+        for line in whole:
+            yield line.removesuffix(b"\r").decode(errors="replace")
+
+
 def pause(attempt: int, retry_after: float | None = None) -> float:
-    """Seconds: what the server asks for, or an exponential back-off with full jitter."""
+    """Seconds: what the server asks for, or an exponential back-off with full jitter; never more than five."""
     if retry_after is not None:
         return min(retry_after, LONGEST_PAUSE_SECONDS)
-    return random.uniform(0, min(FIRST_PAUSE_SECONDS * 2**attempt, LONGEST_PAUSE_SECONDS))  # noqa: S311 - jitter, not a secret
+    return random.uniform(0, min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(attempt, 10)))  # noqa: S311 - jitter, not a secret
 
 
 def _trace_id(response: httpx.Response) -> str:

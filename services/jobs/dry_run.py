@@ -8,7 +8,7 @@ from typing import Any
 
 from bureau_contracts.jobs import DryRun, DryStep, StartJob
 from bureau_contracts.plans import REFERENCE, parts, references, referring
-from bureau_contracts.steps import HttpMethod, MapOver, NewStep, StepKind
+from bureau_contracts.steps import MOST_ITEMS, HttpMethod, MapOver, NewStep, StepKind
 from services.jobs.allowed import Allowed
 from services.jobs.records import repeatable
 from services.jobs.references import BadReference, fill, fill_url
@@ -57,7 +57,8 @@ def dry_run(start: StartJob, owner: str, rules: Rules) -> DryRun:
 
 def _too_long(start: StartJob) -> bool:
     """A short job can ask for gigabytes: a long input, named often."""
-    paths = (path for step in start.steps for value in referring(step).values() for path in references(value))
+    steps = [each for step in start.steps for each in (step, *(step.map.steps if step.map else ()))]
+    paths = (path for step in steps for value in referring(step).values() for path in references(value))
     named = sum(path[0] == "input" for path in paths)
     return named * len(_json(start.input)) > MOST_FILLED_IN
 
@@ -65,21 +66,63 @@ def _too_long(start: StartJob) -> bool:
 def _forecast(
     index: int, step: NewStep, known: Mapping[str, Any] | None, by_name: Mapping[str, StepKind], rules: Rules
 ) -> DryStep:
-    filled, problems = _filled(step, known) if known is not None else (step, [])
-    if filled.request is not None and (reason := _refusal(filled.request.url, rules.allowed)):
-        problems.append(reason)
-    paths = [path for value in referring(step).values() for path in references(value) if path[0] == "steps"]
-    awaited = dict.fromkeys(".".join(path) for path in paths)
-    problems += dict.fromkeys(reason for path in paths if (reason := _misses(path, by_name)))
+    filled, problems = _examined(step, known, by_name, rules)
+    awaited = dict.fromkeys(".".join(path) for path in _results(step))
+    if filled.map is not None:
+        problems += _unmappable(filled.map.items)
+        filled, inside = _with_children(filled, filled.map, known, rules)
+        problems += inside
     return DryStep(
         index=index, name=step.name, kind=step.kind, would=_would(filled), definition=filled, waits_for=list(awaited),
         effects=_has_effects(step), repeatable=repeatable(step), needs_approval=step.kind is StepKind.BREAKPOINT,
-        longest_seconds=_longest(step, rules), problems=problems,
+        longest_seconds=_longest(filled, rules), problems=problems,
     )  # fmt: skip
 
 
-def _filled(step: NewStep, known: Mapping[str, Any]) -> tuple[NewStep, list[str]]:
-    """As `steps.with_references` does it, with the job's input alone. What leads nowhere stays, and is a problem."""
+def _examined(
+    step: NewStep, known: Mapping[str, Any] | None, by_name: Mapping[str, StepKind], rules: Rules,
+    later: frozenset[str] = frozenset(),
+) -> tuple[NewStep, list[str]]:  # fmt: skip
+    """With its references filled in, and what is wrong with them and its address."""
+    filled, problems = _filled(step, known, later) if known is not None else (step, [])
+    if filled.request is not None and (reason := _refusal(filled.request.url, rules.allowed)):
+        problems.append(reason)
+    return filled, problems + list(
+        dict.fromkeys(reason for path in _results(step) if (reason := _misses(path, by_name)))
+    )
+
+
+def _results(step: NewStep) -> list[list[str]]:
+    """The paths into earlier results that it needs."""
+    return [path for value in referring(step).values() for path in references(value) if path[0] == "steps"]
+
+
+def _with_children(
+    step: NewStep, over: MapOver, known: Mapping[str, Any] | None, rules: Rules
+) -> tuple[NewStep, list[str]]:
+    """What a child is told, as far as that is known of all of them, and what is wrong with it."""
+    later = frozenset({"item", "item_index", *step.arguments})
+    by_name = {child.name: child.kind for child in over.steps}
+    children, problems = [], []
+    for child in over.steps:
+        filled, wrong = _examined(child, known, by_name, rules, later)
+        children.append(filled)
+        problems += [f"{child.name}: {reason}" for reason in wrong]
+    return step.model_copy(update={"map": over.model_copy(update={"steps": children})}), problems
+
+
+def _unmappable(items: Any) -> list[str]:
+    """What only the run will know may be a list."""
+    if isinstance(items, str) and REFERENCE.search(items):
+        return []
+    if not isinstance(items, list):
+        return [f"a map needs a list; its items are of type {type(items).__name__}"]
+    return [f"there are {len(items)} items; at most {MOST_ITEMS} are mapped"] if len(items) > MOST_ITEMS else []
+
+
+def _filled(step: NewStep, known: Mapping[str, Any], later: frozenset[str]) -> tuple[NewStep, list[str]]:
+    """As `steps.with_references` does it, with the job's input alone. What leads nowhere stays, and is a problem; so
+    stays what only the run will put into the input (`later`)."""
     problems: list[str] = []
 
     def filled(value: Any, *, address: bool = False) -> Any:
@@ -90,7 +133,7 @@ def _filled(step: NewStep, known: Mapping[str, Any]) -> tuple[NewStep, list[str]
         if not isinstance(value, str):
             return value
         try:
-            return _fill_known(value, {"input": known}, address=address)
+            return _fill_known(value, {"input": known}, later, address=address)
         except BadReference as error:
             problems.append(str(error))
             return value
@@ -101,15 +144,20 @@ def _filled(step: NewStep, known: Mapping[str, Any]) -> tuple[NewStep, list[str]
     if step.request is not None:
         url, body = filled(step.request.url, address=True), filled(step.request.body)
         changed["request"] = step.request.model_copy(update={"url": url, "body": body})
+    if step.map is not None:
+        changed["map"] = step.map.model_copy(update={"items": filled(step.map.items)})
     return step.model_copy(update=changed), problems
 
 
-def _fill_known(text: str, scope: Mapping[str, Any], *, address: bool) -> Any:
-    if not address and all(path[0] == "input" for path in references(text)):
+def _fill_known(text: str, scope: Mapping[str, Any], later: frozenset[str], *, address: bool) -> Any:
+    def is_known(path: list[str]) -> bool:
+        return path[0] == "input" and not (later if len(path) == 1 else path[1] in later)
+
+    if not address and all(map(is_known, references(text))):
         return fill(text, scope)
 
     def stand(match: re.Match[str]) -> str:
-        if parts(match[1])[0] != "input":
+        if not is_known(parts(match[1])):
             return match[0]
         if address:
             return fill_url(match[0], scope)

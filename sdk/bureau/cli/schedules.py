@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from bureau.cli.job_arguments import AsJson
 from bureau.cli.terminal import console, fail, run, show, table
 from bureau.runbooks import BadRunbook, read_runbook
 from bureau_contracts.schedules import CatchUp, NewSchedule, Overlap, Schedule
@@ -12,7 +13,6 @@ from bureau_contracts.schedules import CatchUp, NewSchedule, Overlap, Schedule
 commands = typer.Typer(help="Jobs that start when a clock says so.", no_args_is_help=True)
 
 ScheduleId = Annotated[str, typer.Argument(help="The schedule's id (sched-…).")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 
 
 @commands.command("list")
@@ -24,6 +24,17 @@ def list_schedules(limit: Annotated[int, typer.Option(min=1, max=200)] = 50, as_
     ]
     columns = ("schedule", "owner", "title", "cron", "zone", "next", "started", "skipped")
     show(page, as_json=as_json, table=lambda: table(columns, rows))
+
+
+@commands.command("show")
+def show_schedule(schedule_id: ScheduleId, as_json: AsJson = False) -> None:
+    """When it fires next, and the jobs that it started."""
+    schedule = run(lambda bureau: bureau.jobs.schedules.get(schedule_id))
+    rows = [("next", tick.isoformat(timespec="minutes")) for tick in schedule.next_ticks]
+    rows += [("waits", tick.isoformat(timespec="minutes")) for tick in schedule.waiting]
+    rows += [("started", job_id) for job_id in schedule.job_ids]
+    title = f"{schedule.title}: {schedule.cron} {schedule.timezone}, {'on' if schedule.enabled else 'paused'}"
+    show(schedule, as_json=as_json, table=lambda: table(("", "tick or job"), rows, title=title))
 
 
 @commands.command()
@@ -67,17 +78,24 @@ def resume(schedule_id: ScheduleId, as_json: AsJson = False) -> None:
 def run_now(
     schedule_id: ScheduleId,
     key: Annotated[str | None, typer.Option(help="Idempotency key: the same key starts the job once.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Start its job now, also while it is paused."""
     started = run(lambda bureau: bureau.jobs.schedules.run(schedule_id, idempotency_key=key))
-    console.print(f"{started.job_id} {started.status}", soft_wrap=True)
+    if as_json:
+        show(started, as_json=True)
+    else:
+        console.print(f"{started.job_id} {started.status}", soft_wrap=True)
 
 
 @commands.command()
-def delete(schedule_id: ScheduleId) -> None:
+def delete(schedule_id: ScheduleId, as_json: AsJson = False) -> None:
     """Forget it; its jobs stay."""
-    run(lambda bureau: bureau.jobs.schedules.delete(schedule_id))
-    console.print(f"{schedule_id} is deleted", soft_wrap=True)
+    deleted = run(lambda bureau: bureau.jobs.schedules.delete(schedule_id))
+    if as_json:
+        show(deleted, as_json=True)
+    else:
+        console.print(f"{schedule_id} is deleted", soft_wrap=True)
 
 
 def _show(schedule: Schedule, *, as_json: bool) -> None:

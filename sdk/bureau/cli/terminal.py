@@ -60,6 +60,17 @@ def show(answer: BaseModel, *, as_json: bool, table: Callable[[], RenderableType
         console.print(table())
 
 
+def line(answer: BaseModel) -> None:
+    """One of many, as JSON on a line of its own."""
+    sys.stdout.write(answer.model_dump_json() + "\n")
+    sys.stdout.flush()
+
+
+def plain(text: str) -> None:
+    """As it is: neither wrapped nor coloured, to be copied or kept in a file."""
+    sys.stdout.write(text.rstrip("\n") + "\n")
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> RenderableType:
     """The first column names the thing and is never cut, so that it can be copied."""
     made = Table(box=None, header_style="bold", pad_edge=False)

@@ -8,6 +8,7 @@ import pytest
 
 from bureau.http import Caller
 from bureau.jobs import JobsClient
+from bureau_contracts.events import Event
 from bureau_contracts.jobs import JobStatus, StartJob
 from kit.identity import PRINCIPAL_HEADER, Principal, PrincipalSigner, generate_keypair
 from kit.redis import connect
@@ -86,6 +87,35 @@ async def test_many_streams_of_many_jobs_each_get_their_own(
         events = [first] + [event async for event in stream]
         assert [event.seq for event in events] == [1, 2, 3, 4, 5, 6, 7]
         assert {event.subject for event in events} == {subject}
+
+
+async def test_several_jobs_share_one_stream_that_is_resumed_for_each_where_it_was(
+    http: httpx.AsyncClient, workers: Workers, notes: Notes
+) -> None:
+    await workers().ready()
+    client = JobsClient(Caller(http))
+    held, quick = [notes.step("one"), notes.held_step("two")], [notes.step("three")]
+    jobs = [StartJob.model_validate({"title": "t", "steps": steps}) for steps in (held, quick)]
+    ids = [each.job_id for each in (await client.start_all(jobs)).jobs]
+    seen = dict.fromkeys(ids, 0)
+    async for event in client.events_of(ids):
+        assert event.seq == seen[event.subject] + 1
+        seen[event.subject] = event.seq
+        under_way = event.type == "step.started" and event.subject == ids[0] and event.data["index"] == 1
+        if under_way:
+            break
+    notes.let_go()
+    headers = {"last-event-id": ".".join(str(number) for number in seen.values())}
+    async with http.stream("GET", "/jobs/events", params={"job_id": ids}, headers=headers) as response:
+        lines = [line async for line in response.aiter_lines()]
+    for line in lines:
+        if line.startswith("data: "):
+            event = Event.model_validate_json(line.removeprefix("data: "))
+            assert event.seq == seen[event.subject] + 1
+            seen[event.subject] = event.seq
+    assert [line for line in lines if line.startswith("id: ")][-1] == "id: " + ".".join(map(str, seen.values()))
+    assert [(await client.get(job_id)).status for job_id in ids] == [JobStatus.SUCCEEDED] * 2
+    assert [event.seq async for event in client.events_of(ids, after=seen)] == []
 
 
 async def test_a_listener_that_is_closed_while_it_connects_ends(redis_url: str) -> None:

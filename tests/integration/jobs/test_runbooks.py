@@ -1,26 +1,26 @@
 """A runbook from the command line: checked, told, started, watched, approved, and left alone by Ctrl-C."""
 
 import asyncio
-import os
 import signal
-import sys
-from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from kit.identity import PRINCIPAL_HEADER, Principal, PrincipalSigner, generate_keypair
+from kit.identity import ADMIN, PRINCIPAL_HEADER, Principal, PrincipalSigner, generate_keypair
 from kit.settings import CommonSettings
 from services.jobs.app import create_app
 from services.jobs.settings import Settings
-from services.jobs.store import Bounds
+from services.jobs.store import Bounds, Run
+from tests.command_line import PATIENCE_SECONDS, CommandLine, ended, line_with
 from tests.job_stores import Jobs, open_memory
 from tests.servers import serving
 
 PRIVATE, PUBLIC = generate_keypair()
-PATIENCE_SECONDS = 30
+ANN = Principal("acme", "ann")
+ADMINISTRATOR = Principal("acme", "olga", scopes=frozenset({ADMIN}))
 BOOK = """\
 title: Costs
 parameters: [{name: month}]
@@ -34,9 +34,9 @@ steps:
 class Door:
     """What the gateway does for these tests: says who the caller is."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, principal: Principal = ANN) -> None:
         self._app = app
-        self._token = PrincipalSigner(PRIVATE, "tests").sign(Principal("acme", "ann"), "jobs").encode()
+        self._token = PrincipalSigner(PRIVATE, "tests").sign(principal, "jobs").encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -44,33 +44,12 @@ class Door:
         await self._app(scope, receive, send)
 
 
-class CommandLine:
-    def __init__(self, folder: Path, url: str) -> None:
-        self._folder = folder
-        self._environment = os.environ | {"BUREAU_URL": url, "BUREAU_API_KEY": "bk_1", "COLUMNS": "200"}
-
-    async def start(self, *arguments: str) -> Process:
-        return await asyncio.create_subprocess_exec(
-            sys.executable, "-c", "from bureau.cli import main; main()", *arguments,
-            cwd=self._folder, env=self._environment, stdout=PIPE, stderr=PIPE,
-        )  # fmt: skip
-
-    async def run(self, *arguments: str) -> tuple[int, str, str]:
-        return await ended(await self.start(*arguments))
-
-
-async def ended(process: Process) -> tuple[int, str, str]:
+async def taken(jobs: Jobs) -> Run:
+    """The job that a command which has to begin yet will start."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        out, err = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, out.decode(), err.decode()
-
-
-async def line_with(process: Process, text: str) -> None:
-    assert process.stdout is not None
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while text not in (line := (await process.stdout.readline()).decode()):
-            assert line, f"ended without {text!r}"
+        while not (runs := await jobs.fetch(1, 1)):
+            continue
+    return runs[0]
 
 
 @pytest.fixture
@@ -91,7 +70,7 @@ async def test_a_runbook_is_watched_to_its_breakpoint_approved_and_left_running(
     bureau: CommandLine, jobs: Jobs
 ) -> None:
     watching = await bureau.start("jobs", "run", "book.yaml", "--set", "month=May", "--watch")
-    run = await jobs.take()
+    run = await taken(jobs)
     job_id = run.record.job_id
     assert run.record.start.input == {"month": "May"}
     await line_with(watching, "step.started")
@@ -134,3 +113,14 @@ async def test_what_is_wrong_is_said_before_anything_is_sent(bureau: CommandLine
     assert "month: is required" in err
     assert "mnth: there is no such parameter" in err
     assert await jobs.nothing_queued()
+
+
+@pytest.mark.parametrize(("principal", "code"), [(ANN, 1), (ADMINISTRATOR, 0)], ids=["user", "administrator"])
+async def test_the_key_of_webhooks_is_shown_to_administrators_alone(
+    tmp_path: Path, jobs: Jobs, principal: Principal, code: int
+) -> None:
+    settings = Settings(webhook_secret=SecretStr("s" * 40), common=CommonSettings(identity_public_keys=PUBLIC))
+    async with serving(Door(create_app(settings, jobs.store), principal)) as url:
+        ended_with, out, err = await CommandLine(tmp_path, url).run("jobs", "webhook-key")
+    assert ended_with == code, err
+    assert out.startswith("whsec_") if code == 0 else "scope" in err

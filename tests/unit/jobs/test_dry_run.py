@@ -101,3 +101,50 @@ def test_a_long_input_that_is_named_often_is_not_filled_in() -> None:
     assert told.steps[0].definition.message == "{{ input.x }}" * 1000
     assert "too long" in told.unchecked[-1]
     assert told.ok
+
+
+def mapped(*steps: dict[str, Any], items: Any = "{{ input.ids }}", **arguments: Any) -> dict[str, Any]:
+    over = {"items": items, "parallel": 2, "steps": list(steps)}
+    return {"name": "each", "kind": "map", "arguments": arguments, "map": over}
+
+
+def test_a_map_tells_over_how_many_items_and_what_is_known_of_its_children() -> None:
+    child = http("https://api.test/v1/{{ input.month }}/{{ input.item }}") | {"timeout_seconds": 5, "max_attempts": 1}
+    told = forecast(mapped(child), input={"ids": [1, 2, 3], "month": "May"})
+    (step,) = told.steps
+    assert step.would == "starts a child of 1 steps for each of 3 items, 2 at once"
+    assert step.definition.map is not None
+    assert step.definition.map.items == [1, 2, 3]
+    request = step.definition.map.steps[0].request
+    assert request is not None
+    assert request.url == "https://api.test/v1/May/{{ input.item }}"
+    assert (step.longest_seconds, step.problems) == (10, [])
+
+
+def test_what_is_wrong_with_a_maps_children_is_a_problem_of_the_map() -> None:
+    told = forecast(
+        mapped(
+            http("https://elsewhere.test/{{ input.item }}"),
+            {"name": "a", "kind": "agent", "message": "{{ steps.call.result }} {{ input.mont }}"},
+            {"name": "b", "kind": "agent", "message": "{{ steps.a.reply }} {{ input.month }} {{ input.rate }}"},
+            rate="{{ input.month }}",
+        ),
+        input={"ids": [1], "month": "May"},
+    )
+    assert told.steps[0].problems == [
+        "call: https://elsewhere.test/{{ input.item }} is not under JOBS_HTTP_ALLOWED",
+        "a: {{ input.mont }} leads nowhere: there is no 'mont'",
+        "a: {{ steps.call.result }} leads nowhere: the result of a step of kind http has no 'result'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("items", "problem"),
+    [("{{ input.month }}", "of type str"), ("{{ input.many }}", "1001 items"), ("{{ steps.first.reply }}", "")],
+)
+def test_what_cannot_be_mapped_over_is_told_before_the_run(items: str, problem: str) -> None:
+    first = {"name": "first", "kind": "agent", "message": "hi"}
+    child = {"name": "nap", "kind": "wait", "seconds": 1}
+    told = forecast(first, mapped(child, items=items), input={"month": "May", "many": [0] * 1001})
+    assert problem in "".join(told.steps[1].problems)
+    assert told.ok is not bool(problem)

@@ -22,8 +22,9 @@ COMMANDS = [
     ["sessions", "purge"], ["memory", "add"], ["memory", "search"], ["memory", "list"], ["memory", "delete"],
     ["jobs", "run"], ["jobs", "list"], ["jobs", "show"], ["jobs", "watch"], ["jobs", "pause"],
     ["jobs", "resume"], ["jobs", "cancel"], ["jobs", "retry"], ["jobs", "approve"], ["jobs", "reject"],
-    ["jobs", "skip"], ["jobs", "workers"],
-    *(["jobs", "schedules", each] for each in ("list", "add", "pause", "resume", "run", "delete")),
+    ["jobs", "skip"], ["jobs", "edit"], ["jobs", "batch"], ["jobs", "dead"], ["jobs", "requeue"], ["jobs", "queues"],
+    ["jobs", "workers"], ["jobs", "webhook-key"],
+    *(["jobs", "schedules", each] for each in ("list", "show", "add", "pause", "resume", "run", "delete")),
     ["jobs", "check"], ["keys", "list"], ["keys", "disable"],
     ["health"], ["doctor"], ["down"],
 ]  # fmt: skip

@@ -1,17 +1,30 @@
 """Runbooks: what is wrong with them, by file and line, and the jobs that they make."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bureau.runbooks import BadRunbook, RunbookFile, read_runbook
+from bureau.runbook_names import REFERRING
+from bureau.runbooks import BadRunbook, Runbook, RunbookFile, read_runbook, read_step
+from bureau_contracts.jobs import StartJob
+from bureau_contracts.plans import referring
+from bureau_contracts.steps import NewStep, StepKind
 from services.jobs.allowed import Allowed
 from services.jobs.dry_run import dry_run
 from services.jobs.rules import Rules
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples" / "runbooks"
-VALUES = {"cost-review.yaml": {"month": "2026-09"}, "restart-service.yaml": {"service": "billing"}}
+HOW_TO = EXAMPLES.parents[1] / "docs" / "how-to" / "write-a-runbook.md"
+YAML = re.compile(r"^```yaml\n(.*?)^```", re.M | re.S)
+VALUES: dict[str, dict[str, Any]] = {
+    "cost-review.yaml": {"month": "2026-09"},
+    "restart-service.yaml": {"service": "billing"},
+    "release.yaml": {"version": "2.4.0"},
+    "deploy.yaml": {"service": "billing", "image": "billing:42"},
+    "close-ticket.yaml": {"ticket": "T-1001"},
+}
 """For the examples' required parameters."""
 
 BOOK = """\
@@ -110,6 +123,137 @@ steps:
     ]
 
 
+MAP = """\
+title: Reminders
+parameters:
+  - name: month
+  - {name: customers, type: list}
+steps:
+  - {name: rate, kind: tool, tool: {name: exchange_rate}, arguments: {when: "{{ input.month }}"}}
+  - name: each
+    kind: map
+    arguments: {rate: "{{ steps.rate.value }}"}
+    map:
+      items: "{{ input.customers }}"
+      steps:
+        - name: bill
+          kind: http
+          request: {url: "https://x/{{ input.item.id }}/{{ input.month }}/{{ input.item_index }}"}
+        - {name: tell, kind: agent, message: "{{ steps.bill.body }} at {{ input.rate }}"}
+"""
+
+
+def test_the_steps_of_a_map_name_the_item_its_arguments_and_their_own_results(tmp_path: Path) -> None:
+    job = written(tmp_path, MAP).job({"month": "May", "customers": [{"id": 1}]})
+    over = job.steps[1].map
+    assert over is not None
+    assert [step.name for step in over.steps] == ["bill", "tell"]
+    assert job.input == {"month": "May", "customers": [{"id": 1}]}
+
+
+@pytest.mark.parametrize(
+    ("said", "instead", "refusal_of_it"),
+    [
+        ("{{ input.customers }}", "{{ input.month }}", "11: steps.1.map.items: month is of type string, not a list"),
+        ("{{ input.customers }}", "{{ input.custom }}", "11: steps.1.map.items: no parameter is called 'custom'"),
+        ("{{ input.customers }}", "all of {{ input.customers }}",
+         "11: steps.1.map.items: is a list, or one reference to a list"),
+        ("{{ input.item.id }}", "{{ input.itm.id }}",
+         "15: steps.1.map.steps.0.request.url: no parameter is called 'itm'"),
+        ("{{ steps.bill.body }}", "{{ steps.rate.value }}",
+         "16: steps.1.map.steps.1.message: no earlier step is called 'rate'"),
+        ("name: tell", "name: bill", "16: steps.1.map.steps.1.name: an earlier step has the same name"),
+        ("kind: agent", "kind: wait", "16: steps.1.map.steps.1.seconds: a step of kind wait needs it"),
+        ("kind: agent", "kind: dance", "16: steps.1.map.steps.1.kind: Input should be"),
+        ("{rate:", "{item:", "9: steps.1.arguments.item: the map puts it in itself"),
+        ("{name: exchange_rate}", '{name: "{{ input.month }}"}',
+         "6: steps.0.tool.name: references are not filled in here"),
+        ("{when: ", '{item: "{{ input.item }}", when: ',
+         "6: steps.0.arguments: no parameter is called 'item'; only the steps of a map have it"),
+        (", tool: {name: exchange_rate}", "", "6: steps.0.tool: a step of kind tool needs it"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_within_a_map_has_its_line(tmp_path: Path, said: str, instead: str, refusal_of_it: str) -> None:
+    assert said in MAP
+    lines = refusal(tmp_path, MAP.replace(said, instead))
+    assert any(line.startswith(f"book.yaml:{refusal_of_it}") for line in lines), lines
+
+
+def test_a_map_of_the_wrong_shape_hides_no_fault_within_it(tmp_path: Path) -> None:
+    text = """\
+title: x
+steps:
+  - name: each
+    kind: map
+    map:
+      items: [1, 2]
+      paralel: 3
+      steps:
+        - {name: a, kind: agent, message: "{{ input.nobody }}"}
+        - {name: a, kind: agent, message: "{{ steps.zz }}"}
+        - name: b
+          kind: map
+          map: {items: [1], steps: [{name: c, kind: agent, message: "{{ input.item }} {{ steps.a.reply }}"}]}
+"""
+    assert [line.split(": ", 2)[:2] for line in refusal(tmp_path, text)] == [
+        ["book.yaml:7", "steps.0.map.paralel"],
+        ["book.yaml:9", "steps.0.map.steps.0.message"],
+        ["book.yaml:10", "steps.0.map.steps.1.message"],
+        ["book.yaml:10", "steps.0.map.steps.1.name"],
+        ["book.yaml:13", "steps.0.map.steps.2.map.steps.0.message"],
+    ]
+
+
+def test_references_are_looked_for_where_the_service_fills_them_in() -> None:
+    call, over = {"url": "https://x"}, {"items": [1], "steps": [{"name": "b", "kind": "breakpoint"}]}
+    step = NewStep.model_validate({"name": "a", "kind": "http", "request": call, "map": over})
+    assert set(referring(step)) == {".".join(part) for part in REFERRING}
+
+
+def test_a_reference_where_none_is_filled_in_is_refused_wherever_it_stands(tmp_path: Path) -> None:
+    text = """\
+title: x
+webhook_url: https://hooks/{{ input.month }}
+parameters: [{name: month}]
+steps:
+  - name: look
+    kind: breakpoint
+    approval:
+      approvers:
+        - ann
+        - "{{ input.month }}"
+"""
+    lines = refusal(tmp_path, text)
+    assert "book.yaml:2: webhook_url: references are not filled in here" in lines
+    assert "book.yaml:10: steps.0.approval.approvers.1: references are not filled in here" in lines
+
+
+def test_everything_that_a_job_may_be_told_stands_in_a_runbook(tmp_path: Path) -> None:
+    told = {
+        "queue": "slow", "priority": 8, "deadline_seconds": 3600.0, "start_at": "2027-01-01T08:00:00Z",
+        "webhook_url": "https://hooks.example.com/jobs", "autonomy_level": "L1", "kind": "report", "user_id": "ben",
+        "parent_id": "job-1", "input": {"unit": "EUR"},
+    }  # fmt: skip
+    assert set(told) == set(StartJob.model_fields) - {"title", "steps"}
+    text = BOOK.replace("input: {unit: EUR}", "\n".join(f"{name}: {value}" for name, value in told.items()))
+    text = text.replace("{'unit': 'EUR'}", "{unit: EUR}")
+    job = written(tmp_path, text).job({"month": "May"})
+    for name in set(told) - {"input"}:
+        assert job.model_dump(mode="json")[name] == told[name]
+
+
+def test_a_step_is_read_from_a_file_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "step.yaml"
+    path.write_text("name: ask\nkind: agent\nmessage: '{{ steps.before.reply }}'\n")
+    assert read_step(path) == NewStep.model_validate(
+        {"name": "ask", "kind": "agent", "message": "{{ steps.before.reply }}"}
+    )
+    path.write_text("name: ask\nkind: agent\nmesage: hi\nmax_attempts: 0\n")
+    with pytest.raises(BadRunbook) as raised:
+        read_step(path)
+    assert [line.split(": ")[0] for line in raised.value.lines] == [f"{path}:3", f"{path}:4"]
+
+
 def test_a_field_of_the_wrong_shape_hides_no_other_fault(tmp_path: Path) -> None:
     text = """\
 title: Costs
@@ -154,3 +298,14 @@ def test_every_example_is_right_and_would_run(path: Path) -> None:
     job = read_runbook(path).job(VALUES.get(path.name, {}))
     told = dry_run(job, "ann", Rules(Allowed(["https://api.example.com/v1"])))
     assert told.ok, [step.problems for step in told.steps]
+
+
+@pytest.mark.parametrize("text", YAML.findall(HOW_TO.read_text(encoding="utf-8")))
+def test_every_runbook_of_the_manual_is_right(tmp_path: Path, text: str) -> None:
+    assert written(tmp_path, text).runbook.steps
+
+
+def test_the_manual_names_every_field_of_a_job_and_every_kind_of_step() -> None:
+    said = HOW_TO.read_text(encoding="utf-8")
+    assert [field for field in Runbook.model_fields if f"`{field}`" not in said and f"{field}:" not in said] == []
+    assert [kind for kind in StepKind if f"| `{kind}` |" not in said] == []
