@@ -13,8 +13,8 @@ from tests.waiting import eventually
 
 
 class FaultyValkey:
-    def __init__(self, folder: Path) -> None:
-        self.server = EmbeddedValkey(folder, fast=True)
+    def __init__(self, folder: Path, *, fast: bool = True) -> None:
+        self.server = EmbeddedValkey(folder, fast=fast)
         self._again: subprocess.Popen[bytes] | None = None
 
     @property
@@ -67,8 +67,9 @@ class FaultyValkey:
 
 
 @contextmanager
-def faulty_valkey(folder: Path) -> Iterator[FaultyValkey]:
-    own = FaultyValkey(folder)
+def faulty_valkey(folder: Path, *, fast: bool = True) -> Iterator[FaultyValkey]:
+    """`fast` leaves the moment of the sync to the kernel."""
+    own = FaultyValkey(folder, fast=fast)
     with own.server:
         try:
             yield own

@@ -1,0 +1,233 @@
+"""What goes on around jobs while their processes are killed: people who start, watch, pause, cancel and decide.
+
+They write down what was acknowledged. A call without an answer may have been carried out or not.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from functools import partial
+from random import Random
+from typing import Any, TypeVar
+
+from bureau.errors import Conflict, Unavailable
+from bureau.http import Caller
+from bureau.jobs import JobsClient
+from bureau_contracts.events import Event
+from bureau_contracts.jobs import Job, JobPage, JobStatus, StartJob
+from bureau_contracts.steps import StepKind, StepStatus
+from services.jobs.states import FINAL
+from tests.chaos.jobs_processes import JobsStack
+from tests.waiting import eventually
+
+A = TypeVar("A")
+
+PATIENCE_SECONDS = 30
+"""A call that is refused for longer has found something that does not recover."""
+KNOCK_SECONDS = 0.1
+"""What starts is not knocked at a thousand times a second."""
+
+
+async def persist(call: Callable[[], Awaitable[A]]) -> A:
+    """Makes a call that may be repeated until it is answered."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            try:
+                return await call()
+            except Unavailable:
+                await asyncio.sleep(KNOCK_SECONDS)
+
+
+@dataclass
+class Held:
+    """A job was seen paused, and again after a while, before anybody asked to resume it. Seconds since 1970."""
+
+    job_id: str
+    since: float
+    until: float
+
+
+@dataclass
+class People:
+    caller: Caller
+    """Of one attempt per call: people say what is repeated."""
+    chance: Random
+    plan: Callable[[Random, str], StartJob]
+    """What a job does; the text is in all of its addresses."""
+
+    going: bool = True
+    started: dict[str, str] = field(default_factory=dict)
+    """Job by Idempotency-Key."""
+    seen: dict[str, list[Event]] = field(default_factory=dict)
+    """What was told of each job as it happened."""
+    under_way: set[str] = field(default_factory=set)
+    with_children: set[str] = field(default_factory=set)
+    steered: set[str] = field(default_factory=set)
+    """So that no two steer one job."""
+    done: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Acknowledged, by job and action."""
+    unsure: Counter[tuple[str, str]] = field(default_factory=Counter)
+    comments: dict[str, str] = field(default_factory=dict)
+    """Of acknowledged decisions: the job by the comment."""
+    held: list[Held] = field(default_factory=list)
+
+    @property
+    def jobs(self) -> JobsClient:
+        return JobsClient(self.caller)
+
+    async def children(self, job_id: str, status: JobStatus | None = None) -> list[str]:
+        """Of its `map` steps."""
+        params = {"parent_id": job_id, "status": status, "limit": 200}
+        page = await persist(lambda: self.caller.call(JobPage, "GET", "/jobs", params=params))
+        assert page.next_cursor is None
+        return [row.job_id for row in page.jobs]
+
+    async def all_have_ended(self, seconds: float) -> None:
+        try:
+            await eventually(lambda: not self.under_way and not self.steered, seconds=seconds)
+        except AssertionError as error:
+            for job_id in self.under_way:
+                for each in (job_id, *await self.children(job_id)):
+                    error.add_note((await self._get(each)).model_dump_json(exclude_defaults=True))
+                error.add_note("\n".join(map(str, self.seen[job_id])))
+            raise
+
+    def done_in_all(self) -> dict[str, int]:
+        actions = Counter[str]()
+        for (_, action), count in self.done.items():
+            actions[action] += count
+        return dict(actions)
+
+    async def start_and_watch(self, name: str) -> None:
+        """One job after the other, each to its end."""
+        count = 0
+        while self.going:
+            count += 1
+            key = f"{name}-{count}"
+            job = self.plan(self.chance, key)
+            start = partial(self.jobs.start, job, idempotency_key=key)
+            started = await persist(start)
+            if self.chance.random() < 0.2:
+                again = await persist(start)
+                assert (again.job_id, again.created) == (started.job_id, False)
+            self.started[key] = started.job_id
+            if any(step.kind is StepKind.MAP for step in job.steps):
+                self.with_children.add(started.job_id)
+            await self._watch(started.job_id)
+
+    async def _watch(self, job_id: str) -> None:
+        events = self.seen[job_id] = []
+        self.under_way.add(job_id)
+        while not events or events[-1].status not in FINAL or events[-1].type != "job.transition":
+            try:
+                async with aclosing(self.jobs.events(job_id, after=events[-1].seq if events else 0)) as news:
+                    async for event in news:
+                        events.append(event)
+            except Unavailable:
+                await asyncio.sleep(KNOCK_SECONDS)
+        self.under_way.remove(job_id)
+
+    async def steer(self) -> None:
+        """Pauses jobs for a while; cancels one now and then."""
+        while self.going:
+            await asyncio.sleep(self.chance.uniform(0.05, 0.3))
+            free = sorted(self.under_way - self.steered)
+            if not free:
+                continue
+            job_id = self.chance.choice(free)
+            self.steered.add(job_id)
+            if self.chance.random() < 0.1:
+                await self._do(job_id, "cancel", self.jobs.cancel)
+            else:
+                await self._pause_for_a_while(job_id)
+            self.steered.remove(job_id)
+
+    async def _pause_for_a_while(self, job_id: str) -> None:
+        await self._do(job_id, "pause", self.jobs.pause)
+
+        async def settled() -> bool:
+            return (await self._get(job_id)).status is not JobStatus.PAUSING
+
+        await eventually(settled, seconds=PATIENCE_SECONDS)
+        if (await self._get(job_id)).status is not JobStatus.PAUSED:
+            return  # it has ended, or the pause came to nothing
+        since = time.time()
+        await asyncio.sleep(self.chance.uniform(0.3, 3))
+        until = time.time()
+        status = (await self._get(job_id)).status
+        # A human's decision may end a job that is paused.
+        assert status is JobStatus.PAUSED or status in FINAL, f"{job_id} was paused and is {status}"
+        self.held.append(Held(job_id, since, until))
+        await self._resume(job_id)
+
+    async def _resume(self, job_id: str) -> None:
+        while (await self._get(job_id)).status in (JobStatus.PAUSED, JobStatus.PAUSING):
+            await self._do(job_id, "resume", self.jobs.resume)
+
+    async def decide(self) -> None:
+        """On every step that waits for a human."""
+        while True:
+            page = await persist(lambda: self.jobs.page(status=JobStatus.WAITING_APPROVAL, limit=100))
+            waiting = [row.job_id for row in page.jobs]
+            for parent in sorted(self.under_way & self.with_children):
+                waiting += await self.children(parent, JobStatus.WAITING_APPROVAL)
+            for job_id in waiting:
+                await self._decide(await self._get(job_id))
+            if not self.going and not self.steered:
+                await self._resume_what_is_left()
+            await asyncio.sleep(KNOCK_SECONDS)
+
+    async def _decide(self, job: Job) -> None:
+        if job.status is not JobStatus.WAITING_APPROVAL:
+            return
+        index, comment = job.current_step, f"decision {len(self.comments) + 1}"
+        if job.steps[index].status is StepStatus.UNKNOWN_OUTCOME:
+            action = self.chance.choices(["retry", "approve", "skip", "reject"], (40, 40, 15, 5))[0]
+        else:
+            action = self.chance.choices(["approve", "skip", "reject"], (90, 7, 3))[0]
+        if action == "retry":
+            await self._do(job.job_id, action, self.jobs.retry)
+            return
+        decide = {"approve": self.jobs.approve, "skip": self.jobs.skip, "reject": self.jobs.reject}[action]
+        if await self._do(job.job_id, action, lambda job_id: decide(job_id, index, comment=comment)):
+            self.comments[comment] = job.job_id
+
+    async def _resume_what_is_left(self) -> None:
+        """A pause that nobody heard the answer of may have come late."""
+        for row in (await persist(lambda: self.jobs.page(status=JobStatus.PAUSED, limit=100))).jobs:
+            await self._resume(row.job_id)
+
+    async def _do(self, job_id: str, action: str, call: Callable[[str], Awaitable[Any]]) -> bool:
+        """Once; whether it is known that it was done."""
+        try:
+            await call(job_id)
+        except Conflict:
+            return False  # somebody, or the job itself, was quicker
+        except Unavailable:
+            self.unsure[job_id, action] += 1
+            await asyncio.sleep(KNOCK_SECONDS)
+            return False
+        self.done[job_id, action] += 1
+        return True
+
+    async def _get(self, job_id: str) -> Job:
+        return await persist(lambda: self.jobs.get(job_id))
+
+
+async def kill_now_and_then(stack: JobsStack, chance: Random, seconds: float, pauses: tuple[float, float]) -> None:
+    """Three workers for every replica of the API and every Redis; at least one round of these."""
+    until, first = time.monotonic() + seconds, True
+    while first or time.monotonic() < until:
+        for what in chance.sample(("worker", "worker", "worker", "api", "valkey"), 5):
+            await asyncio.sleep(chance.uniform(*pauses))
+            away = chance.uniform(0, 1.5)
+            if what == "valkey":
+                await stack.kill_valkey(away)
+            else:
+                await stack.kill(chance.choice(stack.workers if what == "worker" else stack.apis), away)
+            if not first and time.monotonic() > until:
+                break
+        first = False

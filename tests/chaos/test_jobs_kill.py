@@ -1,0 +1,174 @@
+"""kill -9 of workers, of API replicas and of Redis while jobs of five steps run against a target that is difficult.
+
+People start, watch, pause, cancel and decide meanwhile. What they were told must be true at the end.
+"""
+
+import asyncio
+import random
+import sys
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from pathlib import Path
+from random import Random
+from statistics import median
+from typing import Any
+
+import pytest
+
+from bureau.http import Caller
+from bureau.jobs import JobsClient
+from bureau_contracts.events import Event
+from bureau_contracts.jobs import StartJob
+from bureau_contracts.steps import StepStatus
+from tests.chaos.jobs_doers import People, kill_now_and_then
+from tests.chaos.jobs_history import History, check_children, recovery_seconds
+from tests.chaos.jobs_processes import JobsStack, jobs_stack
+from tests.chaos.jobs_target import Asked
+
+PROMISED_SECONDS = 10
+"""Until a job goes on whose worker died."""
+ENDING_SECONDS = 60
+"""When nothing is killed any more, every job ends within this."""
+STEERERS = 4
+
+
+@pytest.mark.parametrize(
+    ("seconds", "pauses", "at_once"),
+    [(10, (0.5, 1.5), 12), pytest.param(300, (0.5, 4), 24, marks=pytest.mark.chaos)],
+)
+async def test_whatever_is_killed_every_job_ends_with_each_step_recorded_once(
+    tmp_path: Path, seconds: float, pauses: tuple[float, float], at_once: int
+) -> None:
+    seed = random.SystemRandom().randrange(2**32)
+    chance = Random(seed)
+    say(f"seed {seed}")
+    pace = {"retry_first_seconds": 0.1, "retry_longest_seconds": 0.5}
+    async with jobs_stack(tmp_path, seed=seed, trouble=0.25, delays=(0, 0.4), **pace) as stack, stack.client() as http:
+        people = People(Caller(http, attempts=1), chance, lambda chance, name: five_steps(stack.target, chance, name))
+        await live(stack, people, at_once, lambda: kill_now_and_then(stack, chance, seconds, pauses))
+        await check(stack, people, chance)
+
+
+async def live(stack: JobsStack, people: People, at_once: int, kill: Callable[[], Awaitable[None]]) -> None:
+    """Until the killer is done and every job has ended."""
+    async with asyncio.TaskGroup() as group:
+        deciding = group.create_task(people.decide())
+        for number in range(at_once):
+            group.create_task(people.start_and_watch(f"starter-{number}"))
+        for _ in range(STEERERS):
+            group.create_task(people.steer())
+        await kill()
+        people.going = False
+        await stack.ready()
+        await people.all_have_ended(ENDING_SECONDS)
+        deciding.cancel()
+
+
+def five_steps(target: str, chance: Random, name: str) -> StartJob:
+    """A read, a POST that may be repeated and one that may not, and two more."""
+    kinds = [
+        "get",
+        "post",
+        "once",
+        chance.choice(["post", "wait", "breakpoint"]),
+        chance.choice(["get", "wait", "map"]),
+    ]
+    chance.shuffle(kinds)
+    steps = list[dict[str, Any]]()
+    for number, kind in enumerate(kinds):
+        step: dict[str, Any] = {"name": f"{kind}-{number}", "kind": kind, "max_attempts": 20}
+        read = next((f"{{{{ steps.{each['name']}.body.n }}}}" for each in steps if "get" in each["name"]), None)
+        if kind == "wait":
+            step["seconds"] = chance.uniform(0.1, 1)
+        elif kind == "map":
+            mine = f"{name}/{number}/{{{{ input.item }}}}"
+            inner = [request(target, what, f"{mine}/{place}", read=None) for place, what in enumerate(["once", "post"])]
+            step["map"] = {"items": ["a", "b", "c"], "parallel": 2, "partial": True, "steps": inner}
+        elif kind != "breakpoint":
+            step |= request(target, kind, f"{name}/{number}", read) | {"name": step["name"]}
+        steps.append(step)
+    return StartJob.model_validate({"title": name, "steps": steps})
+
+
+def request(target: str, kind: str, path: str, read: str | None) -> dict[str, Any]:
+    """A step. `read` is what an earlier one read."""
+    sent: dict[str, Any] = {"url": f"{target}/{kind}/{path}"}
+    if kind != "get":
+        sent |= {"method": "POST", "body": {"read": read}, "idempotent": kind == "once"}
+    return {"name": kind, "kind": "http", "request": sent, "max_attempts": 20}
+
+
+async def check(stack: JobsStack, people: People, chance: Random) -> None:
+    asked = await stack.asked()
+    known = set(people.started.values())
+    assert len(known) == len(people.started)
+    assert await everybodys(people.jobs) == known, "what was acknowledged is there once, and nothing else"
+    histories = list[History]()
+    for job_id in sorted(known):
+        history = await history_of(people.jobs, job_id, chance)
+        assert history.events == people.seen[job_id], "what was seen as it happened is what is told afterwards"
+        children = [await history_of(people.jobs, child, chance) for child in await people.children(job_id)]
+        check_children(history, children)
+        histories += [history, *children]
+    assert {each.job_id for each in asked} <= {history.job.job_id for history in histories}
+    for history in histories:
+        job_id = history.job.job_id
+        history.check_effects([each for each in asked if each.job_id == job_id])
+        for action in ("pause", "resume", "cancel", "retry") if history.job.parent_id is None else ("retry",):
+            done = people.done[job_id, action]
+            assert done <= history.actions[action] <= done + people.unsure[job_id, action], (history.job, action)
+        assert {comment for comment, decided in people.comments.items() if decided == job_id} <= history.comments
+    for held in people.held:
+        meanwhile = [each for each in asked if each.job_id == held.job_id and held.since < each.at < held.until]
+        assert not meanwhile, "a paused job asked for something"
+    report(stack, people, histories, asked)
+
+
+async def everybodys(jobs: JobsClient) -> set[str]:
+    page = await jobs.page(limit=200)
+    found = [row.job_id for row in page.jobs]
+    while page.next_cursor:
+        page = await jobs.page(limit=200, cursor=page.next_cursor)
+        found += [row.job_id for row in page.jobs]
+    assert len(set(found)) == len(found)
+    return set(found)
+
+
+async def history_of(jobs: JobsClient, job_id: str, chance: Random) -> History:
+    """Its events are read from two streams, of which the first is left somewhere."""
+    job = await jobs.get(job_id)
+    enough, events = chance.randrange(1, 20), list[Event]()
+    async with aclosing(jobs.events(job_id)) as news:
+        async for event in news:
+            events.append(event)
+            if len(events) == enough:
+                break
+    events += [event async for event in jobs.events(job_id, after=len(events))]
+    return History(job, events)
+
+
+def report(stack: JobsStack, people: People, histories: list[History], asked: list[Asked]) -> None:
+    """Also fails when the run showed nothing, or a job took too long to go on."""
+    kills = Counter(kill.name.partition("-")[0] for kill in stack.kills)
+    ends = Counter(history.job.status for history in histories)
+    steps = sum((step.finished + step.decided for history in histories for step in history.steps), Counter[str]())
+    repeats = len(asked) - len({each.key for each in asked})
+    losses = [loss for history in histories for loss in history.losses]
+    times = [found for loss in losses if (found := recovery_seconds(loss, stack.kills))]
+    say(f"killed {dict(kills)}; jobs {dict(ends)}; steps {dict(steps)}")
+    say(f"requests {len(asked)}, {repeats} of them again; held {len(people.held)}; done {people.done_in_all()}")
+    if times:
+        noticed, went_on = (sorted(each) for each in zip(*times, strict=True))
+        say(f"{len(times)} jobs lost a worker ({len(losses) - len(times)} one that lived)")
+        say(f"noticed after {median(noticed):.1f} s, at most {noticed[-1]:.1f} s; went on at most {went_on[-1]:.1f} s")
+        assert went_on[-1] < PROMISED_SECONDS
+    assert min(kills[name] for name in ("worker", "api", "valkey")) > 0
+    assert times, "nobody was killed at work"
+    assert people.held
+    assert steps[StepStatus.UNKNOWN_OUTCOME]
+
+
+def say(text: str) -> None:
+    """Seen with `-s`, and when the test fails."""
+    sys.stdout.write(f"{text}\n")
