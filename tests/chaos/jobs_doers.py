@@ -4,6 +4,7 @@ They write down what was acknowledged. A call without an answer may have been ca
 """
 
 import asyncio
+import sys
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -16,7 +17,7 @@ from typing import Any, TypeVar
 from bureau.errors import Conflict, Unavailable
 from bureau.http import Caller
 from bureau.jobs import JobsClient
-from bureau_contracts.events import Event
+from bureau_contracts.events import Event, EventType
 from bureau_contracts.jobs import Job, JobPage, JobStatus, StartJob
 from bureau_contracts.steps import StepKind, StepStatus
 from services.jobs.states import FINAL
@@ -39,6 +40,11 @@ async def persist(call: Callable[[], Awaitable[A]]) -> A:
                 return await call()
             except Unavailable:
                 await asyncio.sleep(KNOCK_SECONDS)
+
+
+def say(text: str) -> None:
+    """Seen with `-s`, and when a test fails."""
+    sys.stdout.write(f"{text}\n")
 
 
 @dataclass
@@ -121,7 +127,8 @@ class People:
     async def _watch(self, job_id: str) -> None:
         events = self.seen[job_id] = []
         self.under_way.add(job_id)
-        while not events or events[-1].status not in FINAL or events[-1].type != "job.transition":
+        # A cancelled job's children end after it, and it is told of them.
+        while not any(event.type is EventType.JOB_TRANSITION and event.status in FINAL for event in events):
             try:
                 async with aclosing(self.jobs.events(job_id, after=events[-1].seq if events else 0)) as news:
                     async for event in news:
@@ -217,10 +224,12 @@ class People:
         return await persist(lambda: self.jobs.get(job_id))
 
 
-async def kill_now_and_then(stack: JobsStack, chance: Random, seconds: float, pauses: tuple[float, float]) -> None:
+async def kill_now_and_then(
+    stack: JobsStack, chance: Random, going: Callable[[], bool], pauses: tuple[float, float]
+) -> None:
     """Three workers for every replica of the API and every Redis; at least one round of these."""
-    until, first = time.monotonic() + seconds, True
-    while first or time.monotonic() < until:
+    first = True
+    while first or going():
         for what in chance.sample(("worker", "worker", "worker", "api", "valkey"), 5):
             await asyncio.sleep(chance.uniform(*pauses))
             away = chance.uniform(0, 1.5)
@@ -228,6 +237,17 @@ async def kill_now_and_then(stack: JobsStack, chance: Random, seconds: float, pa
                 await stack.kill_valkey(away)
             else:
                 await stack.kill(chance.choice(stack.workers if what == "worker" else stack.apis), away)
-            if not first and time.monotonic() > until:
+            if not first and not going():
                 break
         first = False
+
+
+async def all_jobs(jobs: JobsClient) -> list[str]:
+    """Of everybody; none of them twice."""
+    page = await jobs.page(limit=200)
+    found = [row.job_id for row in page.jobs]
+    while page.next_cursor:
+        page = await jobs.page(limit=200, cursor=page.next_cursor)
+        found += [row.job_id for row in page.jobs]
+    assert len(set(found)) == len(found)
+    return found

@@ -5,9 +5,9 @@ People start, watch, pause, cancel and decide meanwhile. What they were told mus
 
 import asyncio
 import random
-import sys
+import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from contextlib import aclosing
 from pathlib import Path
 from random import Random
@@ -21,7 +21,7 @@ from bureau.jobs import JobsClient
 from bureau_contracts.events import Event
 from bureau_contracts.jobs import StartJob
 from bureau_contracts.steps import StepStatus
-from tests.chaos.jobs_doers import People, kill_now_and_then
+from tests.chaos.jobs_doers import People, all_jobs, kill_now_and_then, say
 from tests.chaos.jobs_history import History, check_children, recovery_seconds
 from tests.chaos.jobs_processes import JobsStack, jobs_stack
 from tests.chaos.jobs_target import Asked
@@ -46,11 +46,12 @@ async def test_whatever_is_killed_every_job_ends_with_each_step_recorded_once(
     pace = {"retry_first_seconds": 0.1, "retry_longest_seconds": 0.5}
     async with jobs_stack(tmp_path, seed=seed, trouble=0.25, delays=(0, 0.4), **pace) as stack, stack.client() as http:
         people = People(Caller(http, attempts=1), chance, lambda chance, name: five_steps(stack.target, chance, name))
-        await live(stack, people, at_once, lambda: kill_now_and_then(stack, chance, seconds, pauses))
+        until = time.monotonic() + seconds
+        await live(stack, people, at_once, kill_now_and_then(stack, chance, lambda: time.monotonic() < until, pauses))
         await check(stack, people, chance)
 
 
-async def live(stack: JobsStack, people: People, at_once: int, kill: Callable[[], Awaitable[None]]) -> None:
+async def live(stack: JobsStack, people: People, at_once: int, killing: Awaitable[None]) -> None:
     """Until the killer is done and every job has ended."""
     async with asyncio.TaskGroup() as group:
         deciding = group.create_task(people.decide())
@@ -58,7 +59,7 @@ async def live(stack: JobsStack, people: People, at_once: int, kill: Callable[[]
             group.create_task(people.start_and_watch(f"starter-{number}"))
         for _ in range(STEERERS):
             group.create_task(people.steer())
-        await kill()
+        await killing
         people.going = False
         await stack.ready()
         await people.all_have_ended(ENDING_SECONDS)
@@ -103,7 +104,7 @@ async def check(stack: JobsStack, people: People, chance: Random) -> None:
     asked = await stack.asked()
     known = set(people.started.values())
     assert len(known) == len(people.started)
-    assert await everybodys(people.jobs) == known, "what was acknowledged is there once, and nothing else"
+    assert set(await all_jobs(people.jobs)) == known, "what was acknowledged is there once, and nothing else"
     histories = list[History]()
     for job_id in sorted(known):
         history = await history_of(people.jobs, job_id, chance)
@@ -123,16 +124,6 @@ async def check(stack: JobsStack, people: People, chance: Random) -> None:
         meanwhile = [each for each in asked if each.job_id == held.job_id and held.since < each.at < held.until]
         assert not meanwhile, "a paused job asked for something"
     report(stack, people, histories, asked)
-
-
-async def everybodys(jobs: JobsClient) -> set[str]:
-    page = await jobs.page(limit=200)
-    found = [row.job_id for row in page.jobs]
-    while page.next_cursor:
-        page = await jobs.page(limit=200, cursor=page.next_cursor)
-        found += [row.job_id for row in page.jobs]
-    assert len(set(found)) == len(found)
-    return set(found)
 
 
 async def history_of(jobs: JobsClient, job_id: str, chance: Random) -> History:
@@ -167,8 +158,3 @@ def report(stack: JobsStack, people: People, histories: list[History], asked: li
     assert times, "nobody was killed at work"
     assert people.held
     assert steps[StepStatus.UNKNOWN_OUTCOME]
-
-
-def say(text: str) -> None:
-    """Seen with `-s`, and when the test fails."""
-    sys.stdout.write(f"{text}\n")
