@@ -18,10 +18,10 @@ from bureau.errors import Conflict, Unavailable
 from bureau.http import Caller
 from bureau.jobs import JobsClient
 from bureau_contracts.events import Event, EventType
-from bureau_contracts.jobs import Job, JobPage, JobStatus, StartJob
+from bureau_contracts.jobs import Job, JobPage, JobsStarted, JobStatus, StartJob, StartJobs
 from bureau_contracts.steps import StepKind, StepStatus
 from services.jobs.states import FINAL
-from tests.chaos.jobs_processes import JobsStack
+from tests.chaos.jobs_processes import JobsProcess, JobsStack
 from tests.waiting import eventually
 
 A = TypeVar("A")
@@ -66,11 +66,12 @@ class People:
 
     going: bool = True
     started: dict[str, str] = field(default_factory=dict)
-    """Job by Idempotency-Key."""
+    """Job by its name: of one that was started alone, the Idempotency-Key."""
     seen: dict[str, list[Event]] = field(default_factory=dict)
     """What was told of each job as it happened."""
     under_way: set[str] = field(default_factory=set)
     with_children: set[str] = field(default_factory=set)
+    """By their names, jobs with a `map` step."""
     steered: set[str] = field(default_factory=set)
     """So that no two steer one job."""
     done: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -108,23 +109,42 @@ class People:
         return dict(actions)
 
     async def start_and_watch(self, name: str) -> None:
-        """One job after the other, each to its end."""
+        """One job after the other, now and then two at once, each to its end."""
         count = 0
         while self.going:
             count += 1
             key = f"{name}-{count}"
-            job = self.plan(self.chance, key)
-            start = partial(self.jobs.start, job, idempotency_key=key)
-            started = await persist(start)
-            if self.chance.random() < 0.2:
-                again = await persist(start)
-                assert (again.job_id, again.created) == (started.job_id, False)
-            self.started[key] = started.job_id
-            if any(step.kind is StepKind.MAP for step in job.steps):
-                self.with_children.add(started.job_id)
-            await self._watch(started.job_id)
+            if self.chance.random() < 0.8:
+                await self._watch(key, await self._start(key))
+            else:
+                await asyncio.gather(*(self._watch(*each) for each in (await self._start_two(key)).items()))
 
-    async def _watch(self, job_id: str) -> None:
+    async def _start(self, key: str) -> str:
+        job = self._planned(key)
+        start = partial(self.jobs.start, job, idempotency_key=key)
+        started = await persist(start)
+        if self.chance.random() < 0.2:
+            again = await persist(start)
+            assert (again.job_id, again.created) == (started.job_id, False)
+        return started.job_id
+
+    async def _start_two(self, key: str) -> dict[str, str]:
+        keys = [f"{key}-{place}" for place in ("a", "b")]
+        both = StartJobs(jobs=[self._planned(each) for each in keys])
+        headers = {"idempotency-key": key}
+        started = await persist(
+            lambda: self.caller.call(JobsStarted, "POST", "/jobs/batch", body=both, headers=headers)
+        )
+        return dict(zip(keys, (job.job_id for job in started.jobs), strict=True))
+
+    def _planned(self, key: str) -> StartJob:
+        job = self.plan(self.chance, key)
+        if any(step.kind is StepKind.MAP for step in job.steps):
+            self.with_children.add(key)
+        return job
+
+    async def _watch(self, key: str, job_id: str) -> None:
+        self.started[key] = job_id
         events = self.seen[job_id] = []
         self.under_way.add(job_id)
         # A cancelled job's children end after it, and it is told of them.
@@ -179,7 +199,7 @@ class People:
         while True:
             page = await persist(lambda: self.jobs.page(status=JobStatus.WAITING_APPROVAL, limit=100))
             waiting = [row.job_id for row in page.jobs]
-            for parent in sorted(self.under_way & self.with_children):
+            for parent in {self.started[key] for key in self.with_children & self.started.keys()} & self.under_way:
                 waiting += await self.children(parent, JobStatus.WAITING_APPROVAL)
             for job_id in waiting:
                 await self._decide(await self._get(job_id))
@@ -225,7 +245,7 @@ class People:
 
 
 async def kill_now_and_then(
-    stack: JobsStack, chance: Random, going: Callable[[], bool], pauses: tuple[float, float]
+    stack: JobsStack, jobs: JobsClient, chance: Random, going: Callable[[], bool], pauses: tuple[float, float]
 ) -> None:
     """Three workers for every replica of the API and every Redis; at least one round of these."""
     first = True
@@ -236,10 +256,18 @@ async def kill_now_and_then(
             if what == "valkey":
                 await stack.kill_valkey(away)
             else:
-                await stack.kill(chance.choice(stack.workers if what == "worker" else stack.apis), away)
+                await stack.kill(await busiest(stack, jobs) if what == "worker" else chance.choice(stack.apis), away)
             if not first and not going():
                 break
         first = False
+
+
+async def busiest(stack: JobsStack, jobs: JobsClient) -> JobsProcess:
+    """The worker that has the most jobs."""
+    load = {worker.worker_id: len(worker.job_ids) for worker in (await persist(jobs.workers)).workers}
+    return max(
+        stack.workers, key=lambda worker: max((load[each] for each in load if f"-{worker.pid}-" in each), default=0)
+    )
 
 
 async def all_jobs(jobs: JobsClient) -> list[str]:

@@ -142,7 +142,7 @@ async def kill_until(plan: Plan, stack: JobsStack, pauses: tuple[float, float]) 
         return (await persist(partial(plan.jobs.schedules.get, plan.last.schedule_id))).started == 1
 
     async with asyncio.TaskGroup() as group:
-        group.create_task(kill_now_and_then(stack, Random(seed), lambda: not over.is_set(), pauses))
+        group.create_task(kill_now_and_then(stack, plan.jobs, Random(seed), lambda: not over.is_set(), pauses))
         await eventually(fired, seconds=5 * MINUTE)
         over.set()
     await stack.ready()

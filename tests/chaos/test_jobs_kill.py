@@ -47,7 +47,12 @@ async def test_whatever_is_killed_every_job_ends_with_each_step_recorded_once(
     async with jobs_stack(tmp_path, seed=seed, trouble=0.25, delays=(0, 0.4), **pace) as stack, stack.client() as http:
         people = People(Caller(http, attempts=1), chance, lambda chance, name: five_steps(stack.target, chance, name))
         until = time.monotonic() + seconds
-        await live(stack, people, at_once, kill_now_and_then(stack, chance, lambda: time.monotonic() < until, pauses))
+        await live(
+            stack,
+            people,
+            at_once,
+            kill_now_and_then(stack, people.jobs, chance, lambda: time.monotonic() < until, pauses),
+        )
         await check(stack, people, chance)
 
 
@@ -67,7 +72,7 @@ async def live(stack: JobsStack, people: People, at_once: int, killing: Awaitabl
 
 
 def five_steps(target: str, chance: Random, name: str) -> StartJob:
-    """A read, a POST that may be repeated and one that may not, and two more."""
+    """A read, a POST that may be repeated and one that may not, and two more. One in ten has a deadline too soon."""
     kinds = [
         "get",
         "post",
@@ -86,10 +91,17 @@ def five_steps(target: str, chance: Random, name: str) -> StartJob:
             mine = f"{name}/{number}/{{{{ input.item }}}}"
             inner = [request(target, what, f"{mine}/{place}", read=None) for place, what in enumerate(["once", "post"])]
             step["map"] = {"items": ["a", "b", "c"], "parallel": 2, "partial": True, "steps": inner}
-        elif kind != "breakpoint":
+        elif kind == "breakpoint":
+            # Some are decided by themselves before anybody comes to it.
+            step["approval"] = {
+                "expires_seconds": chance.choice([0.1, 60]),
+                "on_expiry": chance.choice(["approve", "skip"]),
+            }
+        else:
             step |= request(target, kind, f"{name}/{number}", read) | {"name": step["name"]}
         steps.append(step)
-    return StartJob.model_validate({"title": name, "steps": steps})
+    deadline = chance.choice([1.5, *[None] * 9])
+    return StartJob.model_validate({"title": name, "steps": steps, "deadline_seconds": deadline})
 
 
 def request(target: str, kind: str, path: str, read: str | None) -> dict[str, Any]:
