@@ -21,7 +21,6 @@ from bureau_contracts.events import Event, EventType
 from bureau_contracts.jobs import Job, JobPage, JobsStarted, JobStatus, StartJob, StartJobs
 from bureau_contracts.steps import StepKind, StepStatus
 from services.jobs.states import FINAL
-from tests.chaos.jobs_processes import JobsProcess, JobsStack
 from tests.waiting import eventually
 
 A = TypeVar("A")
@@ -242,32 +241,6 @@ class People:
 
     async def _get(self, job_id: str) -> Job:
         return await persist(lambda: self.jobs.get(job_id))
-
-
-async def kill_now_and_then(
-    stack: JobsStack, jobs: JobsClient, chance: Random, going: Callable[[], bool], pauses: tuple[float, float]
-) -> None:
-    """Three workers for every replica of the API and every Redis; at least one round of these."""
-    first = True
-    while first or going():
-        for what in chance.sample(("worker", "worker", "worker", "api", "valkey"), 5):
-            await asyncio.sleep(chance.uniform(*pauses))
-            away = chance.uniform(0, 1.5)
-            if what == "valkey":
-                await stack.kill_valkey(away)
-            else:
-                await stack.kill(await busiest(stack, jobs) if what == "worker" else chance.choice(stack.apis), away)
-            if not first and not going():
-                break
-        first = False
-
-
-async def busiest(stack: JobsStack, jobs: JobsClient) -> JobsProcess:
-    """The worker that has the most jobs."""
-    load = {worker.worker_id: len(worker.job_ids) for worker in (await persist(jobs.workers)).workers}
-    return max(
-        stack.workers, key=lambda worker: max((load[each] for each in load if f"-{worker.pid}-" in each), default=0)
-    )
 
 
 async def all_jobs(jobs: JobsClient) -> list[str]:

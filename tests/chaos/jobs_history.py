@@ -165,7 +165,7 @@ def check_children(parent: History, children: Sequence[History]) -> None:
 def recovery_seconds(loss: Loss, kills: Sequence[Kill]) -> tuple[float, float] | None:
     """From the worker's death, or from when Redis came back after it, until it was noticed and until the job went on.
     None when it was not killed: it could not renew its lease in time."""
-    died = next((kill.at for kill in kills if f"-{kill.pid}-" in loss.worker), None)
+    died = next((kill.at for kill in kills if f"-{kill.pid}-" in loss.worker and kill.at < loss.noticed), None)
     if died is None:
         return None
     back = [kill.back for kill in kills if kill.name == "valkey"]

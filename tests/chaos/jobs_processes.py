@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -70,6 +71,8 @@ class JobsStack:
     """Of the API's replicas."""
     target: str
     kills: list[Kill] = field(default_factory=list)
+    stopped: list[int] = field(default_factory=list)
+    """Processes that were away and came back."""
 
     def client(self, principal: Principal = ADMINISTRATOR) -> httpx.AsyncClient:
         """Each request goes to one of the replicas by chance."""
@@ -93,6 +96,13 @@ class JobsStack:
         await asyncio.sleep(away_seconds)
         process.start()
         self.kills.append(Kill(process.name, pid, at, time.time()))
+
+    async def stop(self, process: JobsProcess, seconds: float) -> None:
+        """It does nothing for a while, and then goes on as if no time had passed."""
+        os.kill(process.pid, signal.SIGSTOP)
+        await asyncio.sleep(seconds)
+        os.kill(process.pid, signal.SIGCONT)
+        self.stopped.append(process.pid)
 
     async def kill_valkey(self, away_seconds: float) -> None:
         at = time.time()

@@ -20,7 +20,8 @@ from bureau.http import Caller
 from bureau.jobs import JobsClient
 from bureau_contracts.jobs import Job, JobStatus
 from bureau_contracts.schedules import NewSchedule, Schedule
-from tests.chaos.jobs_doers import all_jobs, kill_now_and_then, persist, say
+from tests.chaos.jobs_doers import all_jobs, persist, say
+from tests.chaos.jobs_killer import kill_now_and_then
 from tests.chaos.jobs_processes import JobsStack, jobs_stack
 from tests.chaos.zone_file import offset_that_makes, write_zone
 from tests.waiting import eventually
