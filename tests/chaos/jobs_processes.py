@@ -3,11 +3,12 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ from kit.identity import ADMIN, PRINCIPAL_HEADER, Principal, PrincipalSigner, ge
 from tests.chaos.forks import forked
 from tests.chaos.jobs_target import Asked
 from tests.faulty_valkey import FaultyValkey, faulty_valkey
-from tests.servers import closed_url, port_of
+from tests.servers import port_of
 from tests.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -166,7 +167,7 @@ async def jobs_stack(
             "JOBS_HTTP_ALLOWED": target,
             **{name if name.isupper() else f"JOBS_{name.upper()}": str(value) for name, value in settings.items()},
         }
-        urls = [closed_url(), closed_url()]
+        urls = [f"http://127.0.0.1:{port}" for port in _lasting_ports(2)]
         stack = JobsStack(valkey, [], [], urls, target)
         for number, url in enumerate(urls):
             own = environment | {"JOBS_PORT": str(port_of(url)), "BUREAU_LOG_LEVEL": "warning"}
@@ -178,6 +179,17 @@ async def jobs_stack(
             process.start()
         await stack.ready()
         yield stack
+
+
+def _lasting_ports(count: int) -> list[int]:
+    """Free, and below those that systems give to whoever asks for any: what is killed finds its port free again. Who
+    knocks at a closed port of those may even be connected to himself."""
+    found = list[int]()
+    while len(found) < count:
+        port = Random().randrange(20_000, 32_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            found.append(port)
+    return found
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from bureau.http import Caller
 from bureau.jobs import JobsClient
 from bureau_contracts.jobs import Job, JobStatus
 from bureau_contracts.schedules import NewSchedule, Schedule
-from tests.chaos.jobs_doers import all_jobs, persist, say
+from tests.chaos.jobs_doers import persist, read_all, say
 from tests.chaos.jobs_killer import kill_now_and_then
 from tests.chaos.jobs_processes import JobsStack, jobs_stack
 from tests.chaos.zone_file import offset_that_makes, write_zone
@@ -152,8 +152,7 @@ async def kill_until(plan: Plan, stack: JobsStack, pauses: tuple[float, float]) 
 async def check(plan: Plan, minutes: set[int]) -> None:
     jobs, late = plan.jobs, 0.0
     by_schedule = {schedule_id: list[Job]() for schedule_id in plan.schedules}
-    for job_id in await all_jobs(jobs):
-        job = await jobs.get(job_id)
+    for job in await read_all(jobs):
         if job.schedule_id in by_schedule:
             by_schedule[job.schedule_id].append(job)
     for schedule_id, (schedule, ticks_at) in plan.schedules.items():
