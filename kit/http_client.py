@@ -10,6 +10,7 @@ from kit.identity import PRINCIPAL_HEADER, PrincipalSigner, current_principal
 from kit.telemetry import outgoing_headers
 
 CONNECT_SECONDS = 2.0
+_NOTHING_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 
 class _OnBehalf(httpx.Auth):
@@ -50,11 +51,16 @@ def outside_http(*, timeout_seconds: float, connect_seconds: float, connections:
 
 
 class _Transport(AiohttpTransport):
-    """httpx-aiohttp 0.2 lets some of aiohttp's errors through as they are (an answer that is no HTTP, for one)."""
+    """httpx-aiohttp 0.2 lets some of aiohttp's errors through as they are (an answer that is no HTTP, for one), and
+    calls a connection that was cut after the request one that was never made: what must not be done twice would be."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         try:
             return await super().handle_async_request(request)
+        except httpx.ConnectTimeout as error:
+            if isinstance(error.__cause__, _NOTHING_SENT):
+                raise
+            raise httpx.ReadError(str(error), request=request) from error
         except aiohttp.ClientError as error:
             raise httpx.RemoteProtocolError(type(error).__name__, request=request) from error
 

@@ -105,6 +105,14 @@ PROMISES: dict[str, list[str]] = {
     "Every move of a job is one of the table's, whatever workers and callers do and however late they report": [
         "tests/contract/stores/jobs/test_model.py::test_the_store_does_what_the_model_does",
     ],
+    "Whatever is killed, every job ends, each step is recorded once, and nothing is repeated that may not be": [
+        "tests/chaos/test_jobs_kill.py::test_whatever_is_killed_every_job_ends_with_each_step_recorded_once",
+        "tests/integration/test_http_client.py::test_a_request_that_was_sent_is_never_called_one_that_was_not",
+    ],
+    "A queue's limits and turns hold on all workers together, also while some are killed": [
+        "tests/chaos/test_jobs_limits.py::test_limits_and_turns_hold_while_workers_are_killed",
+        "tests/chaos/test_jobs_limits.py::test_two_replicas_together_let_no_queue_grow_over_its_depth",
+    ],
     "A job goes on from its last recorded step after a worker's death": [
         "tests/integration/jobs/test_workers.py"
         "::test_a_killed_workers_job_goes_on_from_its_last_recorded_step_within_ten_seconds",
@@ -129,6 +137,7 @@ PROMISES: dict[str, list[str]] = {
         "tests/contract/stores/jobs/test_schedules.py"
         "::test_tenders_with_connections_of_their_own_give_each_of_many_ticks_one_job",
         "tests/unit/jobs/test_schedules.py::test_a_nightly_schedule_fires_once_in_a_night_in_which_the_clock_changes",
+        "tests/chaos/test_jobs_clock_change.py::test_each_tick_has_one_job_while_clocks_change_and_workers_are_killed",
     ],
     "There is no answer without identity, at the gateway and on every service's own port": [
         "tests/e2e/test_whole_trip.py"

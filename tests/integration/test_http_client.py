@@ -58,11 +58,19 @@ async def test_a_broken_service_is_unavailable(answer: bytes) -> None:
             await SessionsClient(Caller(client, attempts=1)).get("sess-1")
 
 
-async def test_nobody_home_is_an_httpx_error() -> None:
+@pytest.mark.parametrize("answer", BROKEN, ids=["no HTTP", "cut body", "broken header", "nothing", "broken chunk"])
+async def test_a_request_that_was_sent_is_never_called_one_that_was_not(answer: bytes) -> None:
+    async with answering(answer) as url, outside_http(timeout_seconds=5, connect_seconds=2) as client:
+        with pytest.raises(httpx.HTTPError) as caught:
+            await client.post(url, json={"pay": 1})
+    assert not isinstance(caught.value, httpx.ConnectError | httpx.ConnectTimeout)
+
+
+async def test_nobody_home_is_an_error_of_connecting() -> None:
     async with answering(b"") as url:
         pass
     async with outside_http(timeout_seconds=5, connect_seconds=2) as client:
-        with pytest.raises(httpx.HTTPError):
+        with pytest.raises((httpx.ConnectError, httpx.ConnectTimeout)):
             await client.get(url)
 
 
