@@ -28,6 +28,8 @@ MISSED_SECONDS = 60.0
 MOST_MADE_UP = 100
 """Missed ticks that `catch_up: all` makes up for: the newest."""
 GAPS_LOOKED_AT = 50
+AROUND_A_CHANGE = timedelta(hours=2)
+"""How far from a change of the clocks cronsim may step over a tick."""
 _MACHINES_OWN = {"localtime", "Factory"}
 """Zones that are another one on each machine, or none."""
 
@@ -65,8 +67,25 @@ class Timing:
         for tick in CronSim(self.cron, moment.astimezone(ZoneInfo(self.timezone))):
             tick = tick.astimezone(UTC)
             if tick > latest:
+                yield from self._left_out(latest, tick)
                 latest = tick
                 yield tick
+
+    def _left_out(self, earlier: datetime, later: datetime) -> Iterator[datetime]:
+        """Ticks between two of cronsim's that it has stepped over: it goes by whole hours, and some clocks change by
+        half of one (Australia/Lord_Howe)."""
+        zone = ZoneInfo(self.timezone)
+        shift = _offset(later, zone) - _offset(earlier, zone)
+        if not shift % timedelta(hours=1) or not _goes_on_evenly(self.cron):
+            return
+        change = _change(earlier, later, zone)
+        minute = max(earlier, change - AROUND_A_CHANGE).replace(second=0, microsecond=0)
+        end = min(later, change + AROUND_A_CHANGE)
+        while (minute := minute + timedelta(minutes=1)) < end:
+            # As if it were UTC, where no clock changes.
+            shown = minute.astimezone(zone).replace(tzinfo=UTC)
+            if minute > earlier and next(CronSim(self.cron, shown - timedelta(minutes=1)), None) == shown:
+                yield minute
 
     def next(self, moment: datetime) -> datetime | None:
         """The first tick after `moment`."""
@@ -101,6 +120,25 @@ class Timing:
         """When the tick is due: up to `jitter_seconds` later, by chance, but the same for whoever asks."""
         chance = int.from_bytes(_digest(schedule_id, tick)[:6]) / 2**48
         return tick + timedelta(milliseconds=round(chance * self.jitter_seconds * 1000))
+
+
+def _offset(moment: datetime, zone: ZoneInfo) -> timedelta:
+    return moment.astimezone(zone).utcoffset() or timedelta(0)
+
+
+def _goes_on_evenly(cron: str) -> bool:
+    """Minute or hour begins with a star; see above."""
+    minute, hour, *_ = cron.split()
+    return minute.startswith("*") or hour.startswith("*")
+
+
+def _change(earlier: datetime, later: datetime, zone: ZoneInfo) -> datetime:
+    """When the offset between them changes to what it is later, to the minute."""
+    after = _offset(later, zone)
+    while later - earlier > timedelta(minutes=1):
+        middle = earlier + (later - earlier) / 2
+        earlier, later = (earlier, middle) if _offset(middle, zone) == after else (middle, later)
+    return later
 
 
 @dataclass(frozen=True)

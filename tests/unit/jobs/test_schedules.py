@@ -68,6 +68,27 @@ def test_an_hourly_schedule_goes_on_evenly_when_the_clock_changes(zone: str, sin
     assert [tick[11:] for tick in ticks] == hours
 
 
+LORD_HOWE = "Australia/Lord_Howe"
+"""Its clock changes by half an hour."""
+
+
+@pytest.mark.parametrize(
+    ("cron", "since", "ticks"),
+    [
+        ("45 * * * *", "2026-10-03T15:00", ["01:45+10:30", "02:45+11:00", "03:45+11:00"]),
+        ("45 * * * *", "2026-04-04T14:00", ["01:45+11:00", "01:45+10:30", "02:45+10:30"]),
+        ("0 * * * *", "2026-10-03T14:00", ["01:00+10:30", "03:00+11:00", "04:00+11:00"]),
+        ("0 * * * *", "2026-04-04T13:30", ["01:00+11:00", "02:00+10:30", "03:00+10:30"]),
+        ("*/15 * * * *", "2026-10-03T15:10", ["01:45+10:30", "02:30+11:00", "02:45+11:00"]),
+        ("30 2 * * *", "2026-10-03T10:00", ["02:30+11:00", "02:30+11:00", "02:30+11:00"]),
+    ],
+)
+def test_a_clock_that_changes_by_half_an_hour_loses_and_doubles_nothing(
+    cron: str, since: str, ticks: list[str]
+) -> None:
+    assert [tick[11:] for tick in local(Timing(cron, LORD_HOWE), since, 3)] == ticks
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     cron=st.sampled_from(["30 2 * * *", "0,30 2 * * *", "59 1,2 * * *", "*/20 * * * *", "0 * * * *", "15 2 * * SUN"]),
