@@ -11,11 +11,14 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError, ResponseError
 
+from kit.logs import get_logger
 from kit.redis import REDIS_FAILURES
 from kit.tasks import background
 from services.jobs.library import PREFIX, Library
 from services.jobs.redis_away import store_away
 from services.jobs.store import Bounds
+
+log = get_logger(__name__)
 
 MOST_TOGETHER = 64
 """Calls of one round trip: the first of them waits for the last."""
@@ -24,7 +27,7 @@ MOST_TOGETHER = 64
 @dataclass(frozen=True, slots=True)
 class _Call:
     function: str
-    arguments: Sequence[str | int]
+    arguments: Sequence[bytes | int]
     answer: "asyncio.Future[Any]"
 
     def settle(self, answer: Any) -> None:
@@ -56,11 +59,13 @@ class Calls:
             self._give_up(self._waiting)
 
     async def __call__(self, name: str, *arguments: str | int) -> Any:
-        """What the function answers. Raises StoreAway: then it may have been called, or not."""
+        """What the function answers. Raises StoreAway: then it may have been called, or not; UnicodeEncodeError."""
         with store_away():
             if not self._opened:
                 raise ConnectionError("closed")
-            call = _Call(self._library.function(name), arguments, asyncio.get_running_loop().create_future())
+            # Here, and not when it is sent with others: what cannot be encoded is its caller's own mistake.
+            sent = [each.encode() if isinstance(each, str) else each for each in arguments]
+            call = _Call(self._library.function(name), sent, asyncio.get_running_loop().create_future())
             self._waiting.append(call)
             self._arrived.set()
             return await call.answer
@@ -87,6 +92,10 @@ class Calls:
                 again = iter(await self._ask(missing))
                 answers = [next(again) if _unknown(answer) else answer for answer in answers]
         except REDIS_FAILURES as error:
+            answers = [error] * len(batch)
+        except Exception as error:
+            # The outermost layer of all calls: one that breaks the sender would leave everybody else waiting for ever.
+            log.exception("calls_broke")
             answers = [error] * len(batch)
         for call, answer in zip(batch, answers, strict=True):
             call.settle(answer)

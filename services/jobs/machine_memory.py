@@ -157,5 +157,11 @@ class Machine(Moves):
             self.fail_step(job, reason, by=by)
             self.fail_job(job, action, reason, data)
         else:
-            self.close(job, StepStatus.SKIPPED if decision is Action.SKIP else StepStatus.PASSED, result, by=by)
+            self.close(
+                job,
+                StepStatus.SKIPPED if decision is Action.SKIP else StepStatus.PASSED,
+                result,
+                by=by,
+                comment=comment,
+            )
             self.advance(job, action, data)

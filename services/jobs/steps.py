@@ -64,8 +64,10 @@ class StepContext:
             return
         if progress is not None and not 0 <= progress <= 1:
             raise ValueError(f"progress is between 0 and 1, not {progress}")
-        text = None if state is None else json.dumps(state, ensure_ascii=False, allow_nan=False)
-        await self.tell(Checkpoint(text, progress, note[:LONGEST_NOTE]))
+        text = None if state is None else json.dumps(state, allow_nan=False)
+        # Only what can be encoded is kept: a note may quote anything.
+        said = note[:LONGEST_NOTE].encode(errors="replace").decode()
+        await self.tell(Checkpoint(text, progress, said))
 
 
 class Yielded(BaseException):

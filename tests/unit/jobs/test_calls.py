@@ -17,14 +17,17 @@ class FakePipeline:
         self._server = server
         self._calls: list[tuple[str, ...]] = []
 
-    def fcall(self, function: str, keys: int, *arguments: str) -> None:
-        self._calls.append((function.rsplit("_", 1)[1], *arguments[keys:]))
+    def fcall(self, function: str, keys: int, *arguments: str | bytes) -> None:
+        said = [each.decode() if isinstance(each, bytes) else each for each in arguments[keys:]]
+        self._calls.append((function.rsplit("_", 1)[1], *said))
 
     async def execute(self, *, raise_on_error: bool) -> list[Any]:
         assert not raise_on_error
         self._server.batches.append(self._calls)
         self._server.asked.set()
         await self._server.going_on.wait()
+        if self._server.broken:
+            raise TypeError("nobody foresaw this")
         if self._server.dead:
             raise ConnectionError("gone")
         return [self._server.answer(call) for call in self._calls]
@@ -36,7 +39,7 @@ class FakeServer:
     def __init__(self) -> None:
         self.batches: list[list[tuple[str, ...]]] = []
         self.asked, self.going_on = asyncio.Event(), asyncio.Event()
-        self.dead, self.loaded = False, True
+        self.dead, self.broken, self.loaded = False, False, True
         self.loads = 0
 
     def pipeline(self, *, transaction: bool) -> FakePipeline:
@@ -127,3 +130,24 @@ async def test_a_caller_that_leaves_disturbs_nobody() -> None:
         leaving.cancel()
         server.going_on.set()
         assert await staying == ["read", "2"]
+
+
+async def test_what_cannot_be_encoded_is_its_callers_own_mistake() -> None:
+    server = FakeServer()
+    server.going_on.set()
+    async with calls_of(server).open() as call:
+        answers = await asyncio.gather(call("read", "1"), call("read", "\udce9"), return_exceptions=True)
+        assert list(answers[:1]) == [["read", "1"]]
+        assert isinstance(answers[1], UnicodeEncodeError)
+        assert await call("read", "2") == ["read", "2"]
+
+
+async def test_a_failure_that_nobody_foresaw_is_told_to_its_callers_and_ends_nothing() -> None:
+    server = FakeServer()
+    server.going_on.set()
+    async with calls_of(server).open() as call:
+        server.broken = True
+        with pytest.raises(TypeError):
+            await call("read", "1")
+        server.broken = False
+        assert await call("read", "2") == ["read", "2"]

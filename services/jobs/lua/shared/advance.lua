@@ -161,7 +161,7 @@ local function decide(job, action, decision, by, comment, result)
     fail_step(job, reason, {by = by})
     fail_job(job, action, reason, data)
   else
-    close(job, decision == 'skip' and 'skipped' or 'passed', result, {by = by})
+    close(job, decision == 'skip' and 'skipped' or 'passed', result, {by = by, comment = comment})
     advance(job, action, data)
   end
 end
