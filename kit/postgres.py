@@ -54,12 +54,9 @@ class _Attempts:
         attempt = asyncio.ensure_future(asyncpg.connect(*arguments, **options))
         self._running.add(attempt)
         attempt.add_done_callback(self._running.discard)
-        outcome = asyncio.shield(attempt)
         try:
-            return await outcome
+            return await asyncio.shield(attempt)
         except asyncio.CancelledError:
-            if outcome.done() and not outcome.cancelled():
-                outcome.exception()  # it came in the same moment
             attempt.add_done_callback(_hang_up)
             raise
 
