@@ -26,7 +26,7 @@ log = get_logger(__name__)
 T = TypeVar("T")
 
 GATHER_SECONDS = 0.002
-"""How long a busy worker waits for more of its hands to be free: several jobs are fetched as cheaply as one."""
+"""How long a worker that has something to do waits before it fetches more: several jobs are fetched as cheaply as one."""
 FETCH_SECONDS = 0.5
 """How long the queue is asked to wait; a worker that is told to stop notices it within that."""
 AWAY_SECONDS = 1.0
@@ -111,7 +111,7 @@ class Engine:
                 async with asyncio.timeout(FETCH_SECONDS):
                     await self._freed.wait()
             return []
-        if concurrency - len(self._held) < concurrency // 4:
+        if self._held:
             await asyncio.sleep(GATHER_SECONDS)
         free = concurrency - len(self._held)
         try:
