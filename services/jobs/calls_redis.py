@@ -20,6 +20,8 @@ from services.jobs.store import Bounds
 
 log = get_logger(__name__)
 
+UNDER_WAY = 2
+"""Round trips at once: while the server syncs for one it can read the next."""
 MOST_TOGETHER = 64
 """Calls of one round trip: the first of them waits for the last."""
 
@@ -52,7 +54,7 @@ class Calls:
     async def open(self) -> AsyncIterator["Calls"]:
         self._opened = True
         try:
-            async with background(self._serve()):
+            async with background(*(self._serve() for _ in range(UNDER_WAY))):
                 yield self
         finally:
             self._opened = False
@@ -76,6 +78,8 @@ class Calls:
             batch, self._waiting = self._waiting[:MOST_TOGETHER], self._waiting[MOST_TOGETHER:]
             if not self._waiting:
                 self._arrived.clear()
+            if not batch:
+                continue  # another one has it
             try:
                 await self._send(batch)
             finally:
