@@ -10,7 +10,8 @@ from typing import Any
 from bureau_contracts.problems import InvalidField
 from bureau_contracts.steps import MOST_ITEMS, MapOver, NewStep, StepKind
 
-REFERENCE = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
+REFERENCE = re.compile(r"\{\{([^{}]*+)\}\}")
+"""Spaces around the path are cut off by `parts`: an expression that does it itself takes the cube of their number."""
 ROOTS = ("steps", "input")
 NEEDS = {
     StepKind.AGENT: "message",
@@ -29,6 +30,7 @@ class BadReference(Exception):
 
 def parts(path: str) -> list[str]:
     """The path of a reference, root first. Raises BadReference when it is none."""
+    path = path.strip()
     found = path.split(".")
     if found[0] not in ROOTS or (found[0] == "steps" and len(found) < 2) or not all(found):
         raise BadReference(f"{{{{ {path} }}}} is not a reference: write steps.<name>.<path> or input.<path>")

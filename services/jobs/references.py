@@ -36,10 +36,11 @@ def fill_url(url: str, scope: Mapping[str, Any]) -> str:
     """
 
     def stand(match: re.Match[str]) -> str:
-        found = _follow(match[1], scope)
+        path = match[1].strip()
+        found = _follow(path, scope)
         text = found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
         if text and not text.strip("."):
-            raise BadReference(f"{{{{ {match[1]} }}}} is {text!r}, which means another folder in an address")
+            raise BadReference(f"{{{{ {path} }}}} is {text!r}, which means another folder in an address")
         return quote(text, safe="")
 
     return REFERENCE.sub(stand, url)
@@ -62,6 +63,7 @@ def _fill_text(text: str, scope: Mapping[str, Any]) -> Any:
 
 def _follow(path: str, scope: Mapping[str, Any]) -> Any:
     found: Any = scope
+    path = path.strip()
     for part in parts(path):
         if isinstance(found, Mapping) and part in found:
             found = found[part]

@@ -78,3 +78,14 @@ def test_the_steps_that_a_value_names_are_found_without_filling_it_in() -> None:
     assert list(references({"a": ["{{ steps.one.x }}", "{{ input.y }} {{ steps.two }}"]})) == [
         ["steps", "one", "x"], ["input", "y"], ["steps", "two"],
     ]  # fmt: skip
+
+
+def test_spaces_around_a_path_do_not_count() -> None:
+    assert fill("{{input.count}} {{ \t\n input.count \xa0 }}", SCOPE) == "3 3"
+
+
+@pytest.mark.parametrize("text", ["{{" + " " * 100_000, "{{ x" + " " * 100_000 + "{", "{{" * 50_000])
+def test_a_text_is_searched_in_the_time_that_it_takes_to_read_it(text: str) -> None:
+    """A backtracking expression would take hours, and hold up everybody else's requests."""
+    assert list(references(text)) == []
+    assert fill(text, SCOPE) == text
