@@ -137,7 +137,7 @@ class Engine:
         except LeaseLost:
             log.warning("lease_lost", job=claim.job_id, epoch=claim.epoch)
         except Yielded:
-            log.info("step_paused", job=claim.job_id, step=held.run.index)
+            log.info("step_yielded", job=claim.job_id, step=held.run.index)
         except asyncio.CancelledError:
             if not held.lost and not held.late:
                 raise
@@ -168,8 +168,12 @@ class Engine:
             return await self._record(run, outcome, facts)
 
     async def _tell(self, run: Run, said: Checkpoint) -> None:
-        """Raises Yielded when the job is paused now, LeaseLost when it is somebody else's."""
-        if not await _until_answered(lambda: self._queue.checkpoint(run, said)):
+        """Raises Yielded when the job is paused now, or somebody else's."""
+        try:
+            going_on = await _until_answered(lambda: self._queue.checkpoint(run, said))
+        except LeaseLost as error:
+            raise Yielded from error
+        if not going_on:
             raise Yielded
 
     async def _record(self, run: Run, outcome: Outcome, facts: dict[str, Any]) -> Run | None:

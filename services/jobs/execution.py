@@ -12,7 +12,7 @@ from kit.logs import get_logger
 from services.jobs.records import repeatable
 from services.jobs.references import BadReference
 from services.jobs.step_map import children_of
-from services.jobs.steps import OutcomeUnknown, Runners, StepContext, StepFailed, TryLater, with_references
+from services.jobs.steps import OutcomeUnknown, Runners, StepContext, StepFailed, TryLater, Yielded, with_references
 from services.jobs.store import Checkpoint, Failure, FailureKind, NewJob, Run
 
 log = get_logger(__name__)
@@ -57,9 +57,18 @@ class Executor:
             return self._failure(run, error)
         except BadReference as error:
             return self._failure(run, StepFailed(str(error)))
-        except Exception as error:
-            log.exception("step_broke", job=run.record.job_id, step=run.index)
-            return self._failure(run, StepFailed(repr(error)))
+        except BaseExceptionGroup as group:
+            # Of a function that does several things at once, one of which was at a checkpoint.
+            if group.subgroup(Yielded) is not None:
+                raise Yielded from group
+            return self._broken(run, group)
+        except (Exception, SystemExit) as error:
+            # A function that would end the process ends its step.
+            return self._broken(run, error)
+
+    def _broken(self, run: Run, error: BaseException) -> Failure:
+        log.exception("step_broke", job=run.record.job_id, step=run.index)
+        return self._failure(run, StepFailed(repr(error)))
 
     async def _attempt(self, run: Run, tell: Tell) -> Outcome:
         definition = run.step.definition

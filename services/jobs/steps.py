@@ -65,13 +65,14 @@ class StepContext:
         if progress is not None and not 0 <= progress <= 1:
             raise ValueError(f"progress is between 0 and 1, not {progress}")
         text = None if state is None else json.dumps(state, allow_nan=False)
-        # Only what can be encoded is kept: a note may quote anything.
-        said = note[:LONGEST_NOTE].encode(errors="replace").decode()
-        await self.tell(Checkpoint(text, progress, said))
+        # Only what can be encoded is kept: a note may quote anything. And some kinds of numbers write themselves oddly.
+        written = note[:LONGEST_NOTE].encode(errors="replace").decode()
+        await self.tell(Checkpoint(text, None if progress is None else float(progress), written))
 
 
 class Yielded(BaseException):
-    """The step stopped at a checkpoint because its job is paused. No step shall catch it by chance."""
+    """The step stopped at a checkpoint because its job is paused, or somebody else's. No step shall catch it by
+    chance."""
 
 
 class StepRunner(Protocol):

@@ -23,7 +23,7 @@ from services.jobs.states import Action
 from services.jobs.steps import OutcomeUnknown, StepContext, StepFailed, TryLater
 from services.jobs.store import Bounds, Claim, NewJob, Run
 from services.jobs.store_memory import MemoryJobs
-from tests.job_stores import AGAIN, AGENT, ONCE, Jobs, jobs_in
+from tests.job_stores import AGAIN, AGENT, ONCE, Jobs, jobs_in, open_redis
 from tests.waiting import eventually
 
 Act = Callable[[NewStep, StepContext], Awaitable[Any]]
@@ -220,6 +220,91 @@ async def test_an_error_text_that_cannot_be_stored_is_made_storable(jobs: Jobs) 
     error = (await jobs.record(job_id)).error or ""
     assert error.startswith("odd ? xxx")
     assert len(error) == 2000
+
+
+async def at_once(_: NewStep, context: StepContext) -> None:
+    """Pauses in the midst of several things."""
+
+    async def part() -> None:
+        while True:
+            await context.checkpoint(progress=0.5)
+            await asyncio.sleep(0.01)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(part())
+        group.create_task(part())
+
+
+async def test_a_function_that_does_several_things_at_once_is_paused_and_nothing_else(jobs: Jobs) -> None:
+    async with working(jobs, at_once, concurrency=2) as runner:
+        job_id = (await jobs.start(ONCE)).job_id
+        await eventually(lambda: bool(runner.seen))
+        await jobs.steer(job_id, Action.PAUSE)
+        await until(jobs, job_id, JobStatus.PAUSED)
+        await jobs.steer(job_id, Action.RESUME)
+        await eventually(lambda: len(runner.seen) == 2)
+        await jobs.steer(job_id, Action.CANCEL)
+
+
+async def test_a_function_that_would_end_the_process_ends_its_step(jobs: Jobs) -> None:
+    async def leave(step: NewStep, context: StepContext) -> str:
+        if step.kind is StepKind.FUNCTION:
+            raise SystemExit(2)
+        return "here"
+
+    async with working(jobs, leave):
+        job_id = (await jobs.start(ONCE)).job_id
+        await until(jobs, job_id, JobStatus.FAILED)
+        await until(jobs, (await jobs.start(AGENT)).job_id, JobStatus.SUCCEEDED)
+    assert (await jobs.record(job_id)).error == "SystemExit(2)"
+
+
+async def test_a_function_that_catches_everything_does_not_go_on_with_a_job_of_somebody_else(jobs: Jobs) -> None:
+    went_on = []
+
+    async def stubborn(_: NewStep, context: StepContext) -> None:
+        await jobs.steer(context.job_id, Action.CANCEL)
+        try:
+            await context.checkpoint("half")
+        except Exception as error:  # noqa: BLE001 - as authors of functions do
+            went_on.append(error)
+
+    async with working(jobs, stubborn) as runner:
+        job_id = (await jobs.start(ONCE)).job_id
+        await until(jobs, job_id, JobStatus.CANCELLED)
+        await until(jobs, job_id, JobStatus.CANCELLED)
+        await eventually(lambda: bool(runner.seen))
+    assert went_on == []
+
+
+class Half(float):
+    """As the numbers of numeric libraries do, it writes itself in a way of its own."""
+
+    def __repr__(self) -> str:
+        return "Half(0.5)"
+
+
+async def test_what_a_checkpoint_says_can_be_kept_and_read(redis_url: str) -> None:
+    """A name of a file, say, may hold what cannot be encoded."""
+
+    async def odd(_: NewStep, context: StepContext) -> Any:
+        if context.state is None:
+            await context.checkpoint({"last": "\udcff.txt"}, progress=Half(0.5), note="\udcff.txt")
+            await asyncio.Event().wait()
+        return context.state["last"] == "\udcff.txt"
+
+    async with open_redis(Bounds(lease_seconds=0.4), redis_url) as jobs:
+        async with working(jobs, odd):
+            job_id = (await jobs.start(ONCE | {"repeatable": True})).job_id
+
+            async def told() -> bool:
+                return (await jobs.record(job_id)).steps[0].progress == 0.5
+
+            await eventually(told, seconds=5)
+            assert (await jobs.record(job_id)).steps[0].note == "?.txt"
+        async with working(jobs, odd):
+            await until(jobs, job_id, JobStatus.SUCCEEDED)
+        assert (await jobs.record(job_id)).steps[0].result is True
 
 
 async def test_no_more_jobs_run_at_once_than_there_are_hands(jobs: Jobs) -> None:
