@@ -1,6 +1,7 @@
 """The worker's engine over the in-memory store: what it does with a step's result, failure, end and its own."""
 
 import asyncio
+import json
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -12,11 +13,13 @@ import pytest
 from bureau_contracts.jobs import JobStatus
 from bureau_contracts.steps import NewStep, StepKind, StepStatus
 from kit.identity import Owner, current_principal
+from kit.redis import connect
 from kit.tasks import background
 from kit.telemetry import Telemetry, current_trace_id
 from services.jobs.engine import Engine, Manner
 from services.jobs.errors import StoreAway
 from services.jobs.execution import Executor
+from services.jobs.library import PREFIX
 from services.jobs.queue_memory import MemoryPulse, MemoryWorkQueue
 from services.jobs.records import WorkerRecord
 from services.jobs.states import Action
@@ -198,6 +201,7 @@ async def test_a_reference_that_leads_nowhere_fails_the_step_and_says_which(jobs
         (float("nan"), "cannot be written as JSON"),
         ("\ud800", "cannot be written as JSON"),
         ("x" * 2000, "the result has 2002 bytes; at most 1024 are kept"),
+        (json.loads("[" * 65 + "]" * 65), "the result nests deeper than 64 levels"),
     ],
 )
 async def test_a_result_that_cannot_be_kept_fails_the_step(jobs: Jobs, result: Any, error: str) -> None:
@@ -305,6 +309,39 @@ async def test_what_a_checkpoint_says_can_be_kept_and_read(redis_url: str) -> No
         async with working(jobs, odd):
             await until(jobs, job_id, JobStatus.SUCCEEDED)
         assert (await jobs.record(job_id)).steps[0].result is True
+
+
+async def test_a_job_that_cannot_be_read_ends_no_worker(redis_url: str) -> None:
+    async with open_redis(Bounds(lease_seconds=0.4), redis_url) as jobs, connect(redis_url) as redis:
+        broken = (await jobs.start(AGENT)).job_id
+        # As a newer version may write it.
+        await redis.hset(f"{PREFIX}job:acme:{broken}", "start", '{"of": "tomorrow"}')
+        sound = (await jobs.start(AGENT)).job_id
+        async with working(jobs, echo):
+            await until(jobs, sound, JobStatus.SUCCEEDED)
+
+
+class Broken(MemoryWorkQueue):
+    """What it does for all fails for good, and every other fetch."""
+
+    async def fetch(self, worker_id: str, number: int, count: int, wait_seconds: float) -> list[Run]:
+        self.fetches = getattr(self, "fetches", 0) + 1
+        if self.fetches % 2:
+            raise ValueError("fetch")
+        return await super().fetch(worker_id, number, count, wait_seconds)
+
+    async def wake(self) -> int:
+        raise ValueError("wake")
+
+
+async def test_a_queue_that_breaks_ends_no_worker(memory: MemoryJobs) -> None:
+    jobs = replace(jobs_in(memory), queue=Broken(memory))
+    lost = (await jobs.start(AGENT)).job_id
+    await jobs_in(memory).fetch()
+    async with working(jobs, echo):
+        await until(jobs, (await jobs.start(AGENT)).job_id, JobStatus.SUCCEEDED)
+        # Who cannot be woken does not keep others from being missed.
+        await until(jobs, lost, JobStatus.SUCCEEDED)
 
 
 async def test_no_more_jobs_run_at_once_than_there_are_hands(jobs: Jobs) -> None:
