@@ -129,6 +129,17 @@ class Kept:
             if same and child.record.status not in FINAL:
                 yield child
 
+    def below(self, job: State) -> int:
+        """Jobs below it that have not ended."""
+        live: dict[str | None, list[str]] = {}
+        for each in self.jobs.values():
+            if each.tenant == job.tenant and each.record.status not in FINAL:
+                live.setdefault(each.record.start.parent_id, []).append(each.record.job_id)
+        found = [job.record.job_id]
+        for each_id in found:
+            found += live.get(each_id, [])
+        return len(found) - 1
+
     def parents(self, job: State) -> Iterator[State]:
         """Its parent, that one's parent …"""
         parent = self.jobs.get((job.tenant, job.record.start.parent_id or ""))

@@ -16,7 +16,7 @@ from services.jobs.records import JobRecord, StepRecord, Summary, WorkerRecord
 from services.jobs.states import Action
 
 MOST_CHILDREN = 1000
-"""Jobs that belong to one job and have not ended."""
+"""Jobs that belong to one job, or to jobs that do, and have not ended."""
 MOST_GENERATIONS = 5
 """Jobs above a job: its parent, that one's parent …"""
 

@@ -66,9 +66,9 @@ class MemoryJobStore:
         parent = self._all.find(Reach(job.owner.tenant, job.owner.user), job.start.parent_id)
         if parent is None or parent.record.status in FINAL:
             raise ParentNotFound
-        if sum(1 for _ in self._all.each_live(parent)) + more > MOST_CHILDREN:
-            raise Crowded
-        if len(list(self._all.parents(parent))) >= MOST_GENERATIONS:
+        above = list(self._all.parents(parent))
+        top = above[-1] if above else parent
+        if len(above) >= MOST_GENERATIONS or self._all.below(top) + more > MOST_CHILDREN:
             raise Crowded
 
     async def get(self, reach: Reach, job_id: str) -> JobRecord:
