@@ -22,6 +22,8 @@ NEEDS = {
     StepKind.MAP: "map",
 }
 """The field that a step of this kind cannot be without."""
+MOST_APPROVERS = 200
+"""Of all breakpoints of a plan: whatever happens to a job, the store reads them."""
 
 
 class BadReference(Exception):
@@ -74,6 +76,9 @@ def faults(steps: Sequence[NewStep], above: str = "", *, child: bool = False) ->
         if step.map is not None:
             wrong += _map_faults(step.map, place, child=child)
         before.add(step.name)
+    if sum(len(step.approval.approvers) for step in steps) > MOST_APPROVERS:
+        message = f"have more than {MOST_APPROVERS} approvers together"
+        wrong.append(InvalidField(location=f"{above}steps", message=message))
     return wrong
 
 

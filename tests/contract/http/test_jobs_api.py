@@ -277,6 +277,10 @@ BAD_JOBS: list[tuple[object, str]] = [
     (job({"name": "a", "kind": "wait", "seconds": 10**400}), "body.steps.0.seconds"),
     (job({"name": "a", "kind": "function"}), "body.steps.0.function"),
     (job(AGENT, AGENT), "body.steps.1.name"),
+    (
+        job(*(BREAKPOINT | {"name": f"look {each}", "approval": {"approvers": ["ben"] * 41}} for each in range(5))),
+        "body.steps",
+    ),
     (job(AGENT, surprise=1), "body.surprise"),
     (job(user_id="a b"), "body.user_id"),
     (job(input=[1]), "body.input"),
