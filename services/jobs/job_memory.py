@@ -60,6 +60,8 @@ class State:
     """By step."""
     pending: deque[NewJob] = field(default_factory=deque)
     """Children that have not begun."""
+    edited: int = 0
+    """Bytes of the definitions that edits have replaced."""
     cost_told: float = 0
     """What of its cost its parent knows."""
 

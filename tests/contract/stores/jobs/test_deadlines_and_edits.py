@@ -11,7 +11,7 @@ from bureau_contracts.events import EventType
 from bureau_contracts.jobs import JobStatus
 from bureau_contracts.steps import NewStep, StepStatus
 from kit.identity import Reach
-from services.jobs.errors import IllegalTransition, JobNotFound, StepNotFound, StepNotWaiting
+from services.jobs.errors import IllegalTransition, JobNotFound, StepNotFound, StepNotWaiting, TooManyEdits
 from services.jobs.states import Action
 from services.jobs.store import Checkpoint, Failure, FailureKind, JobList, LeaseLost
 from tests.job_stores import AGAIN, AGENT, BREAKPOINT, LONG, NAP, ONCE, Jobs, mine, worker
@@ -148,6 +148,18 @@ async def test_an_edit_of_what_somebody_else_edited_meanwhile_does_nothing(jobs:
     assert not await jobs.store.edit(mine(), seen, 1, OTHER, "ann", "")
     assert await jobs.record(job_id) == before
     assert await jobs.store.edit(mine(), replace(seen, edits=1), 0, OTHER, "ann", "")
+
+
+async def test_what_was_told_before_does_not_pile_up_without_end(jobs: Jobs) -> None:
+    job_id = (await jobs.start(AGENT, AGAIN)).job_id
+    await jobs.steer(job_id, Action.PAUSE)
+    long = NewStep.model_validate(AGAIN | {"message": "é" * 900_000})
+    for _ in range(4):
+        assert await jobs.store.edit(mine(), await jobs.record(job_id), 1, long, "ann", "")
+    before = await jobs.record(job_id)
+    with pytest.raises(TooManyEdits):
+        await jobs.store.edit(mine(), before, 0, OTHER, "ann", "")
+    assert await jobs.record(job_id) == before
 
 
 async def test_an_edited_plan_is_followed(jobs: Jobs) -> None:
