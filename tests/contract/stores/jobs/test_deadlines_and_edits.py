@@ -176,6 +176,15 @@ async def test_an_edited_plan_is_followed(jobs: Jobs) -> None:
     assert [row.job_id for row in inbox.jobs] == [job_id]
 
 
+async def test_a_job_whose_first_step_is_skipped_begins_no_earlier(jobs: Jobs) -> None:
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    job_id = (await jobs.start(AGENT, AGAIN, start_at=tomorrow)).job_id
+    await jobs.steer(job_id, Action.PAUSE)
+    await jobs.decide(job_id, 0, Action.SKIP)
+    assert await jobs.steer(job_id, Action.RESUME) is JobStatus.SCHEDULED
+    assert await jobs.nothing_queued()
+
+
 async def test_what_has_begun_or_runs_is_not_edited(jobs: Jobs) -> None:
     job_id = (await jobs.start(AGENT, BREAKPOINT, AGAIN)).job_id
     seen = await jobs.record(job_id)
