@@ -5,10 +5,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from bureau_contracts.plans import referring
 from bureau_contracts.registry import AutonomyLevel
 from bureau_contracts.steps import NewStep, StepKind
 from kit.identity import Owner
-from services.jobs.references import fill, fill_url
+from services.jobs.references import check_growth, fill, fill_url
 from services.jobs.store import Checkpoint
 
 LONGEST_NOTE = 500
@@ -86,6 +87,7 @@ Runners = Mapping[StepKind, StepRunner]
 
 def with_references(step: NewStep, scope: Mapping[str, Any]) -> NewStep:
     """The step with what it refers to filled in. Raises BadReference."""
+    check_growth(referring(step), scope)
     message = fill(step.message, scope)
     if message is not None and not isinstance(message, str):
         message = json.dumps(message, ensure_ascii=False)
