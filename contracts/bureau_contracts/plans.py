@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bureau_contracts.problems import InvalidField
-from bureau_contracts.steps import MOST_ITEMS, MapOver, NewStep, StepKind
+from bureau_contracts.steps import MOST_ITEMS, OWN_HEADERS, MapOver, NewStep, StepKind
 
 REFERENCE = re.compile(r"\{\{([^{}]*+)\}\}")
 """Spaces around the path are cut off by `parts`: an expression that does it itself takes the cube of their number."""
@@ -73,6 +73,10 @@ def faults(steps: Sequence[NewStep], above: str = "", *, child: bool = False) ->
             wrong.append(InvalidField(location=f"{place}.name", message="an earlier step has the same name"))
         for field, value in referring(step).items():
             wrong += [InvalidField(location=f"{place}.{field}", message=each) for each in _astray(value, before)]
+        for name in step.request.headers if step.request is not None else ():
+            if name.lower() in OWN_HEADERS:
+                message = f"{name} is not the step's to say"
+                wrong.append(InvalidField(location=f"{place}.request.headers", message=message))
         if step.map is not None:
             wrong += _map_faults(step.map, place, child=child)
         before.add(step.name)

@@ -293,6 +293,10 @@ BAD_JOBS: list[tuple[object, str]] = [
     ),
     (job(AGENT, start_at="9999-12-31T23:59:59Z", deadline_seconds=86_400), "body.start_at"),
     (job(AGENT, surprise=1), "body.surprise"),
+    (
+        job({"name": "a", "kind": "http", "request": {"url": "https://api.test", "headers": {"Host": "inside"}}}),
+        "body.steps.0.request.headers",
+    ),
     (job(user_id="a b"), "body.user_id"),
     (job(input=[1]), "body.input"),
     (job({**AGENT, "message": "{{ steps.later.reply }}"}, {**AGENT, "name": "later"}), "body.steps.0.message"),
