@@ -1,6 +1,7 @@
 """Calls to other services: pooled, timed out, on behalf of the current principal, within the current trace."""
 
 from collections.abc import AsyncGenerator
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import aiohttp
 import httpx
@@ -37,6 +38,7 @@ def service_http(
         transport=_Transport(trust_env=False, limits=_limits(connections)),
         trust_env=False,
         follow_redirects=False,
+        cookies=no_cookies(),
     )
 
 
@@ -47,12 +49,20 @@ def outside_http(*, timeout_seconds: float, connect_seconds: float, connections:
         transport=_Transport(trust_env=False, limits=_limits(connections)),
         trust_env=False,
         follow_redirects=False,
+        cookies=no_cookies(),
     )
 
 
 class _Transport(AiohttpTransport):
     """httpx-aiohttp 0.2 lets some of aiohttp's errors through as they are (an answer that is no HTTP, for one), and
-    calls a connection that was cut after the request one that was never made: what must not be done twice would be."""
+    calls a connection that was cut after the request one that was never made: what must not be done twice would be.
+    Beside httpx, aiohttp keeps cookies too."""
+
+    def get_client(self) -> aiohttp.ClientSession:
+        session = super().get_client()
+        connector = session.connector
+        session.detach()
+        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         try:
@@ -63,6 +73,11 @@ class _Transport(AiohttpTransport):
             raise httpx.ReadError(str(error), request=request) from error
         except aiohttp.ClientError as error:
             raise httpx.RemoteProtocolError(type(error).__name__, request=request) from error
+
+
+def no_cookies() -> CookieJar:
+    """A client serves everybody: what one's request was given must not go out with another's."""
+    return CookieJar(DefaultCookiePolicy(allowed_domains=()))
 
 
 def _limits(connections: int) -> httpx.Limits:

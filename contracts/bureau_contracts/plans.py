@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bureau_contracts.problems import InvalidField
-from bureau_contracts.steps import MOST_ITEMS, MapOver, NewStep, StepKind
+from bureau_contracts.steps import MOST_ITEMS, OWN_HEADERS, MapOver, NewStep, StepKind
 
-REFERENCE = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
+REFERENCE = re.compile(r"\{\{([^{}]*+)\}\}")
+"""Spaces around the path are cut off by `parts`: an expression that does it itself takes the cube of their number."""
 ROOTS = ("steps", "input")
 NEEDS = {
     StepKind.AGENT: "message",
@@ -21,6 +22,8 @@ NEEDS = {
     StepKind.MAP: "map",
 }
 """The field that a step of this kind cannot be without."""
+MOST_APPROVERS = 200
+"""Of all breakpoints of a plan: whatever happens to a job, the store reads them."""
 
 
 class BadReference(Exception):
@@ -29,6 +32,7 @@ class BadReference(Exception):
 
 def parts(path: str) -> list[str]:
     """The path of a reference, root first. Raises BadReference when it is none."""
+    path = path.strip()
     found = path.split(".")
     if found[0] not in ROOTS or (found[0] == "steps" and len(found) < 2) or not all(found):
         raise BadReference(f"{{{{ {path} }}}} is not a reference: write steps.<name>.<path> or input.<path>")
@@ -69,9 +73,16 @@ def faults(steps: Sequence[NewStep], above: str = "", *, child: bool = False) ->
             wrong.append(InvalidField(location=f"{place}.name", message="an earlier step has the same name"))
         for field, value in referring(step).items():
             wrong += [InvalidField(location=f"{place}.{field}", message=each) for each in _astray(value, before)]
+        for name in step.request.headers if step.request is not None else ():
+            if name.lower() in OWN_HEADERS:
+                message = f"{name} is not the step's to say"
+                wrong.append(InvalidField(location=f"{place}.request.headers", message=message))
         if step.map is not None:
             wrong += _map_faults(step.map, place, child=child)
         before.add(step.name)
+    if sum(len(step.approval.approvers) for step in steps) > MOST_APPROVERS:
+        message = f"have more than {MOST_APPROVERS} approvers together"
+        wrong.append(InvalidField(location=f"{above}steps", message=message))
     return wrong
 
 

@@ -51,6 +51,8 @@ class HttpMethod(StrEnum):
 
 
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$")]
+OWN_HEADERS = frozenset({"host", "connection", "content-length", "transfer-encoding"})
+"""What a request's address and body say; another `host` would lead past the operator's allow-list."""
 HeaderValue = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]{0,4000}$")]
 
 

@@ -120,6 +120,11 @@ class Engine:
             log.warning("queue_away", error=error.detail)
             await self._pause(AWAY_SECONDS)
             return []
+        except Exception:
+            # The outermost layer of a fetch: what is under way here goes on.
+            log.exception("fetch_broke")
+            await self._pause(AWAY_SECONDS)
+            return []
         self._fetches += 1
         return found
 
@@ -137,7 +142,7 @@ class Engine:
         except LeaseLost:
             log.warning("lease_lost", job=claim.job_id, epoch=claim.epoch)
         except Yielded:
-            log.info("step_paused", job=claim.job_id, step=held.run.index)
+            log.info("step_yielded", job=claim.job_id, step=held.run.index)
         except asyncio.CancelledError:
             if not held.lost and not held.late:
                 raise
@@ -168,8 +173,12 @@ class Engine:
             return await self._record(run, outcome, facts)
 
     async def _tell(self, run: Run, said: Checkpoint) -> None:
-        """Raises Yielded when the job is paused now, LeaseLost when it is somebody else's."""
-        if not await _until_answered(lambda: self._queue.checkpoint(run, said)):
+        """Raises Yielded when the job is paused now, or somebody else's."""
+        try:
+            going_on = await _until_answered(lambda: self._queue.checkpoint(run, said))
+        except LeaseLost as error:
+            raise Yielded from error
+        if not going_on:
             raise Yielded
 
     async def _record(self, run: Run, outcome: Outcome, facts: dict[str, Any]) -> Run | None:
@@ -194,15 +203,15 @@ class Engine:
         next_sweep, next_expiry = monotonic() + lease, monotonic()
         while not self._stop.is_set():
             try:
-                await self._queue.wake()
+                await _unbroken(self._queue.wake)
                 if self._tender is not None:
-                    await self._tender.tend()
+                    await _unbroken(self._tender.tend)
                 if monotonic() >= next_sweep:
                     next_sweep = monotonic() + lease / SWEEPS_PER_LEASE
-                    await self._queue.sweep()
+                    await _unbroken(self._queue.sweep)
                 if monotonic() >= next_expiry:
                     next_expiry = monotonic() + EXPIRY_SECONDS
-                    await self._queue.expire()
+                    await _unbroken(self._queue.expire)
                 await self._pause(WAKE_SECONDS)
             except StoreAway:
                 # Nobody could renew a lease meanwhile: whoever lives must have time to do so first.
@@ -247,6 +256,16 @@ class Engine:
         if held is not None and held.executing:
             held.lost = True
             held.task.cancel()
+
+
+async def _unbroken(work: Callable[[], Awaitable[object]]) -> None:
+    """One that breaks, over a single job perhaps, must not keep the others from being done. Raises StoreAway."""
+    try:
+        await work()
+    except StoreAway:
+        raise
+    except Exception:
+        log.exception("tending_broke")
 
 
 async def _until_answered(call: Callable[[], Awaitable[T]]) -> T:

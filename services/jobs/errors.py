@@ -11,6 +11,7 @@ Refusal
 ├── StepNotWaiting        409   the step is not the one that waits for a decision, or has begun
 ├── ChildOfMap            409   the job is run again by its parent
 ├── Crowded               409   the parent has too many children, or parents
+├── TooManyEdits          409   the job keeps as many replaced definitions as it may
 ├── JobChanged            409   somebody else edits the job again and again meanwhile
 ├── IdempotencyKeyReused  409   the key stands for another request
 ├── ScheduleChanged       409   somebody else changed the schedule again and again meanwhile
@@ -91,6 +92,13 @@ class Crowded(Conflict):
 
     def __init__(self) -> None:
         super().__init__("parent_id: it has as many children as it may, or too many parents above it")
+
+
+class TooManyEdits(Conflict):
+    code = "too_many_edits"
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"{job_id} keeps as much of what its steps were told before as it may; start another one")
 
 
 class JobChanged(Conflict):

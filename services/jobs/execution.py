@@ -12,7 +12,7 @@ from kit.logs import get_logger
 from services.jobs.records import repeatable
 from services.jobs.references import BadReference
 from services.jobs.step_map import children_of
-from services.jobs.steps import OutcomeUnknown, Runners, StepContext, StepFailed, TryLater, with_references
+from services.jobs.steps import OutcomeUnknown, Runners, StepContext, StepFailed, TryLater, Yielded, with_references
 from services.jobs.store import Checkpoint, Failure, FailureKind, NewJob, Run
 
 log = get_logger(__name__)
@@ -21,6 +21,9 @@ LONGEST_ASKED = 3600.0
 """Seconds: who is refused with a longer Retry-After comes back earlier."""
 LONGEST_ERROR = 2000
 """Characters of an error that are kept with a step."""
+MOST_LEVELS = 64
+"""Of nesting in a result, as in what callers send: it may become a child's input, and not every parser reads deeper
+ones."""
 
 Tell = Callable[[Run, Checkpoint], Awaitable[None]]
 
@@ -57,7 +60,14 @@ class Executor:
             return self._failure(run, error)
         except BadReference as error:
             return self._failure(run, StepFailed(str(error)))
-        except Exception as error:
+        except BaseExceptionGroup as group:
+            # Of a function that does several things at once, one of which was at a checkpoint.
+            if group.subgroup(Yielded) is not None:
+                raise Yielded from group
+            log.exception("step_broke", job=run.record.job_id, step=run.index)
+            return self._failure(run, StepFailed(repr(group)))
+        except (Exception, SystemExit) as error:
+            # A function that would end the process ends its step.
             log.exception("step_broke", job=run.record.job_id, step=run.index)
             return self._failure(run, StepFailed(repr(error)))
 
@@ -85,6 +95,8 @@ class Executor:
             raise StepFailed(f"the result cannot be written as JSON: {error}") from error
         if size > self.max_result_bytes:
             raise StepFailed(f"the result has {size} bytes; at most {self.max_result_bytes} are kept")
+        if text.count("{") + text.count("[") > MOST_LEVELS and _deeper(result, MOST_LEVELS):
+            raise StepFailed(f"the result nests deeper than {MOST_LEVELS} levels")
         return text
 
     def _failure(self, run: Run, error: StepFailed) -> Failure:
@@ -105,6 +117,11 @@ class Executor:
         first = first or self.retry_first_seconds
         whole = min(max(first, self.retry_longest_seconds), first * 2.0 ** (attempt - 1))
         return whole * random.uniform(0.5, 1)  # noqa: S311 - jitter, not a secret
+
+
+def _deeper(value: Any, levels: int) -> bool:
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else None
+    return children is not None and (levels == 0 or any(_deeper(child, levels - 1) for child in children))
 
 
 def _context(run: Run, tell: Tell) -> StepContext:

@@ -63,6 +63,9 @@ class Heartbeat:
                     if not away:
                         log.warning("heartbeat_failed", error=error.detail)
                     away = True
+                except Exception:
+                    # Without a heart all would be lost that this worker does.
+                    log.exception("heartbeat_broke")
             if self._stop.wait(self._every):
                 return
 

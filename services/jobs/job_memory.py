@@ -60,6 +60,8 @@ class State:
     """By step."""
     pending: deque[NewJob] = field(default_factory=deque)
     """Children that have not begun."""
+    edited: int = 0
+    """Bytes of the definitions that edits have replaced."""
     cost_told: float = 0
     """What of its cost its parent knows."""
 
@@ -128,6 +130,17 @@ class Kept:
             same = child.tenant == job.tenant and child.record.start.parent_id == job.record.job_id
             if same and child.record.status not in FINAL:
                 yield child
+
+    def below(self, job: State) -> int:
+        """Jobs below it that have not ended."""
+        live: dict[str | None, list[str]] = {}
+        for each in self.jobs.values():
+            if each.tenant == job.tenant and each.record.status not in FINAL:
+                live.setdefault(each.record.start.parent_id, []).append(each.record.job_id)
+        found = [job.record.job_id]
+        for each_id in found:
+            found += live.get(each_id, [])
+        return len(found) - 1
 
     def parents(self, job: State) -> Iterator[State]:
         """Its parent, that one's parent …"""

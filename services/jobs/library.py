@@ -10,7 +10,7 @@ from typing import Any
 from services.jobs.limits import SCOPES, Limit, Limits
 from services.jobs.schedule_store import MOST_WAITING, RECENT
 from services.jobs.states import FINAL, HELD, ON_THE_CLOCK, TABLE
-from services.jobs.store import MOST_CHILDREN, MOST_GENERATIONS, Bounds
+from services.jobs.store import MOST_CHILDREN, MOST_EDITED, MOST_GENERATIONS, Bounds
 
 PREFIX = "jobs:{0}:"
 """Of every key of partition 0, the only one there is yet. The braces make a Redis Cluster keep it in one slot."""
@@ -69,6 +69,7 @@ def _header(bounds: Bounds) -> str:
         "EVENTS_KEPT": bounds.events_kept,
         "RECOUNT_MS": round(RECOUNT_SECONDS * 1000),
         "MOST_CHILDREN": MOST_CHILDREN,
+        "MOST_EDITED": MOST_EDITED,
         "MOST_GENERATIONS": MOST_GENERATIONS,
         "MOST_WAITING": MOST_WAITING,
         "SCHEDULE_RECENT": RECENT,

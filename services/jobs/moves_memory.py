@@ -64,8 +64,11 @@ class Moves(Lines, ABC):
         step.result, step.status, step.finished_at = result, status, self.now()
         step.error = step.state = job.left = None
         self.emit_step(job, EventType.STEP_FINISHED, status, **data)
+        if step.attempts:
+            # The time of one that was skipped before it began is the whole job's: it shall not start before.
+            job.wake_at = None
         job.record.cursor += 1
-        job.losses, job.wake_at = 0, None
+        job.losses = 0
 
     def fail_step(self, job: State, reason: str, **data: Any) -> None:
         job.step.status, job.step.error, job.step.finished_at = StepStatus.FAILED, reason, self.now()

@@ -8,6 +8,7 @@ from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from kit.logs import get_logger
 from kit.redis import connect_blocking
 from services.jobs import redis_records as written
 from services.jobs.calls_redis import Calls
@@ -15,6 +16,8 @@ from services.jobs.library import PREFIX, Library
 from services.jobs.records import WorkerRecord
 from services.jobs.redis_away import store_away
 from services.jobs.store import Bounds, Checkpoint, Claim, Failure, LeaseLost, NewJob, Run
+
+log = get_logger(__name__)
 
 BATCH = 100
 """How many jobs one call of `wake`, `sweep` or `expire` looks at: a script holds up everybody else."""
@@ -38,10 +41,7 @@ class RedisWorkQueue:
 
     async def _fetch(self, worker_id: str, number: int, count: int) -> list[Run]:
         rows = await self._call("fetch", worker_id, number, count, *self._queues)
-        return [
-            Run(written.claim(tenant, job_id, answer), written.job_record(tenant, job_id, answer))
-            for tenant, job_id, *answer in rows
-        ]
+        return [run for row in rows if (run := _run(*row)) is not None]
 
     async def commit(self, run: Run, result: str, *, keep: bool, cost: float = 0) -> Run | None:
         kind, *onward = await self._call("commit", *_held(run), result, "1" if keep else "", f"{cost:.12g}")
@@ -115,6 +115,15 @@ class RedisPulse:
     def close(self) -> None:
         if self._redis is not None:
             self._redis.close()
+
+
+def _run(tenant: str, job_id: str, *answer: Sequence[str]) -> Run | None:
+    try:
+        return Run(written.claim(tenant, job_id, answer), written.job_record(tenant, job_id, answer))
+    except Exception:
+        # Of a newer version, say. One job must not end the worker: its lease runs out, and others try it.
+        log.exception("job_unreadable", job=job_id)
+        return None
 
 
 def _parts(claim: Claim) -> tuple[str, str, int]:

@@ -50,7 +50,7 @@ def _only_some_have(job: NewJob) -> list[tuple[str, str | int | None]]:
 
 def plan(steps: Sequence[NewStep]) -> str:
     """What the scripts must know of steps. Not their content, which may be long."""
-    return json.dumps([_plan(step) for step in steps])
+    return json.dumps([_plan(step) for step in steps], ensure_ascii=False)
 
 
 def _plan(step: NewStep) -> list[Any]:

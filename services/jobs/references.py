@@ -9,12 +9,28 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from bureau_contracts.plans import REFERENCE, BadReference, parts
+from bureau_contracts.plans import REFERENCE, BadReference, parts, references
 
-__all__ = ["BadReference", "fill", "fill_url"]
+__all__ = ["BadReference", "check_growth", "fill", "fill_url"]
 
 LONGEST_TEXT = 1_000_000
 """Characters of a text after everything is put in; the longest message that there is."""
+MOST_FILLED_IN = 8_000_000
+"""Characters of JSON that all references of a step stand for. A short step can ask for gigabytes: a long input, named
+often."""
+
+
+def check_growth(value: Any, scope: Mapping[str, Any]) -> None:
+    """To be called before filling in. Raises BadReference when it would be too much."""
+    sizes: dict[str, int] = {}
+    total = 0
+    for each in references(value):
+        path = ".".join(each)
+        if path not in sizes:
+            sizes[path] = len(json.dumps(_follow(path, scope), ensure_ascii=False))
+        total += sizes[path]
+        if total > MOST_FILLED_IN:
+            raise BadReference(f"its references stand for more than {MOST_FILLED_IN} characters together")
 
 
 def fill(value: Any, scope: Mapping[str, Any]) -> Any:
@@ -36,10 +52,11 @@ def fill_url(url: str, scope: Mapping[str, Any]) -> str:
     """
 
     def stand(match: re.Match[str]) -> str:
-        found = _follow(match[1], scope)
+        path = match[1].strip()
+        found = _follow(path, scope)
         text = found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
         if text and not text.strip("."):
-            raise BadReference(f"{{{{ {match[1]} }}}} is {text!r}, which means another folder in an address")
+            raise BadReference(f"{{{{ {path} }}}} is {text!r}, which means another folder in an address")
         return quote(text, safe="")
 
     return REFERENCE.sub(stand, url)
@@ -62,6 +79,7 @@ def _fill_text(text: str, scope: Mapping[str, Any]) -> Any:
 
 def _follow(path: str, scope: Mapping[str, Any]) -> Any:
     found: Any = scope
+    path = path.strip()
     for part in parts(path):
         if isinstance(found, Mapping) and part in found:
             found = found[part]

@@ -1,5 +1,6 @@
 """What may be started, and by whom: so that nothing fails at midnight that was wrong at noon."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +14,9 @@ from services.jobs.allowed import Allowed
 from services.jobs.errors import FunctionForbidden
 from services.jobs.limits import Limits
 
+LAST_YEAR = 9000
+"""In which a job may start."""
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -25,6 +29,7 @@ class Rules:
     limits: Limits = field(default_factory=Limits)
     webhooks: bool = False
     """There is a key to sign them with."""
+    max_result_bytes: int = 256 * 1024
 
     def check(self, principal: Principal, start: StartJob, place: str = "body") -> None:
         """Raises Invalid with all that is wrong; `place` is where the job stands in what was sent. Raises
@@ -50,12 +55,22 @@ class Rules:
         )
         self.check_functions(principal, [steps[edited]])
 
+    def check_result(self, result: object) -> None:
+        """Of a step that a human approves. Raises Invalid when it is longer than a step's own may be."""
+        size = len(json.dumps(result, ensure_ascii=False).encode())
+        if size > self.max_result_bytes:
+            message = f"has {size} bytes; at most {self.max_result_bytes} are kept"
+            refuse([InvalidField(location="body.result", message=message)])
+
     def check_functions(self, principal: Principal, steps: Sequence[NewStep]) -> None:
         for function in _functions(steps):
             if not principal.may(f"function:{function}"):
                 raise FunctionForbidden(function)
 
     def _wrong(self, start: StartJob) -> Iterator[InvalidField]:
+        # A deadline counts from there, and calendars end with the year 9999.
+        if start.start_at is not None and start.start_at.year > LAST_YEAR:
+            yield InvalidField(location="start_at", message=f"comes after the year {LAST_YEAR}")
         if start.queue not in self.queues:
             known = ", ".join(self.queues)
             yield InvalidField(location="queue", message=f"there is no queue {start.queue}; there are: {known}")

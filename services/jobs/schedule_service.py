@@ -76,10 +76,12 @@ class ScheduleService:
         await self._store.remove(principal.reach(), schedule_id)
 
     async def run(self, principal: Principal, schedule_id: str, idempotency_key: str | None) -> JobStarted:
-        """Starts its job now, also when it is paused and whatever is under way; its ticks stay as they are."""
+        """Starts its job now, also when it is paused and whatever is under way; its ticks stay as they are. Raises
+        Invalid and FunctionForbidden as for any job that somebody starts."""
         reach = principal.reach()
         record = await self._store.get(reach, schedule_id)
         start = record.definition.job
+        self._rules.check(principal, start, "job")
         trace = current_trace()
         job = NewJob(
             job_id=new_id("job"), owner=record.owner, by=principal.subject, start=start,

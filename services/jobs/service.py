@@ -124,6 +124,7 @@ class JobService:
     async def decide(
         self, principal: Principal, job_id: str, step: int, action: Action, decision: Decision
     ) -> JobAction:
+        self._rules.check_result(decision.result)
         verdict = Verdict(action, principal.subject, decision.comment, decision.result, principal.may(ADMIN))
         status = await self._store.decide(principal.reach(), job_id, step, verdict)
         return JobAction(job_id=job_id, status=status)

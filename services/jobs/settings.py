@@ -112,6 +112,7 @@ class Settings(ServerSettings):
             retry_longest_seconds=self.retry_longest_seconds,
             queues=self.bounds.queues,
             limits=self.bounds.limits,
+            max_result_bytes=self.max_result_bytes,
             webhooks=bool(self.webhook_secret.get_secret_value()),
         )
 

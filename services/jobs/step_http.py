@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from bureau_contracts.steps import NewStep
+from bureau_contracts.steps import OWN_HEADERS, NewStep
 from services.jobs.allowed import Allowed
 from services.jobs.steps import OutcomeUnknown, StepContext, StepFailed, TryLater
 
@@ -26,7 +26,7 @@ class HttpRunner:
             raise StepFailed("an http step needs a request")
         if call.url not in self._allowed:
             raise StepFailed(f"{call.url} is not under JOBS_HTTP_ALLOWED")
-        named = {name.lower(): value for name, value in call.headers.items()}
+        named = {name.lower(): value for name, value in call.headers.items() if name.lower() not in OWN_HEADERS}
         headers = {**named, "idempotency-key": context.idempotency_key}
         request = self._client.build_request(
             call.method, call.url, headers=headers, json=call.body, timeout=step.timeout_seconds

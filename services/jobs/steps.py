@@ -5,10 +5,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from bureau_contracts.plans import referring
 from bureau_contracts.registry import AutonomyLevel
 from bureau_contracts.steps import NewStep, StepKind
 from kit.identity import Owner
-from services.jobs.references import fill, fill_url
+from services.jobs.references import check_growth, fill, fill_url
 from services.jobs.store import Checkpoint
 
 LONGEST_NOTE = 500
@@ -65,13 +66,14 @@ class StepContext:
         if progress is not None and not 0 <= progress <= 1:
             raise ValueError(f"progress is between 0 and 1, not {progress}")
         text = None if state is None else json.dumps(state, allow_nan=False)
-        # Only what can be encoded is kept: a note may quote anything.
-        said = note[:LONGEST_NOTE].encode(errors="replace").decode()
-        await self.tell(Checkpoint(text, progress, said))
+        # Only what can be encoded is kept: a note may quote anything. And some kinds of numbers write themselves oddly.
+        written = note[:LONGEST_NOTE].encode(errors="replace").decode()
+        await self.tell(Checkpoint(text, None if progress is None else float(progress), written))
 
 
 class Yielded(BaseException):
-    """The step stopped at a checkpoint because its job is paused. No step shall catch it by chance."""
+    """The step stopped at a checkpoint because its job is paused, or somebody else's. No step shall catch it by
+    chance."""
 
 
 class StepRunner(Protocol):
@@ -85,6 +87,7 @@ Runners = Mapping[StepKind, StepRunner]
 
 def with_references(step: NewStep, scope: Mapping[str, Any]) -> NewStep:
     """The step with what it refers to filled in. Raises BadReference."""
+    check_growth(referring(step), scope)
     message = fill(step.message, scope)
     if message is not None and not isinstance(message, str):
         message = json.dumps(message, ensure_ascii=False)

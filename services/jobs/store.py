@@ -16,7 +16,9 @@ from services.jobs.records import JobRecord, StepRecord, Summary, WorkerRecord
 from services.jobs.states import Action
 
 MOST_CHILDREN = 1000
-"""Jobs that belong to one job and have not ended."""
+"""Jobs that belong to one job, or to jobs that do, and have not ended."""
+MOST_EDITED = 4_000_000
+"""Bytes of definitions that edits of one job have replaced, all of which are kept; beyond that it is edited no more."""
 MOST_GENERATIONS = 5
 """Jobs above a job: its parent, that one's parent …"""
 

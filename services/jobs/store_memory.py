@@ -21,12 +21,14 @@ from services.jobs.errors import (
     QueueFull,
     StepNotFound,
     StepNotWaiting,
+    TooManyEdits,
 )
 from services.jobs.job_memory import State, approvers, asked, shown
 from services.jobs.records import JobRecord, Summary, WorkerRecord
 from services.jobs.states import FINAL, Action, legal
 from services.jobs.store import (
     MOST_CHILDREN,
+    MOST_EDITED,
     MOST_GENERATIONS,
     EventBatch,
     JobList,
@@ -66,9 +68,9 @@ class MemoryJobStore:
         parent = self._all.find(Reach(job.owner.tenant, job.owner.user), job.start.parent_id)
         if parent is None or parent.record.status in FINAL:
             raise ParentNotFound
-        if sum(1 for _ in self._all.each_live(parent)) + more > MOST_CHILDREN:
-            raise Crowded
-        if len(list(self._all.parents(parent))) >= MOST_GENERATIONS:
+        above = list(self._all.parents(parent))
+        top = above[-1] if above else parent
+        if len(above) >= MOST_GENERATIONS or self._all.below(top) + more > MOST_CHILDREN:
             raise Crowded
 
     async def get(self, reach: Reach, job_id: str) -> JobRecord:
@@ -167,6 +169,8 @@ class MemoryJobStore:
             raise StepNotWaiting(seen.job_id, step)
         if job.record.edits != seen.edits:
             return False
+        if job.edited > MOST_EDITED:
+            raise TooManyEdits(seen.job_id)
         now = self._all.now()
         if step == job.record.cursor and before.attempts:
             # The pause between two attempts; another step does not wait for it.
@@ -178,6 +182,7 @@ class MemoryJobStore:
         # Another definition is another effect, and has children of its own.
         edited.redo += 1
         job.record.edits += 1
+        job.edited += len(before.definition.model_dump_json(exclude_unset=True).encode())
         job.record.last_update = now
         self._all.emit_step(job, EventType.STEP_EDITED, StepStatus.PENDING, step, by=by, comment=comment)
         return True

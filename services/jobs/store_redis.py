@@ -25,6 +25,7 @@ from services.jobs.errors import (
     QueueFull,
     StepNotFound,
     StepNotWaiting,
+    TooManyEdits,
 )
 from services.jobs.memory_redis import RedisMemory
 from services.jobs.news_redis import RedisNews
@@ -116,6 +117,8 @@ class RedisJobStore:
         )  # fmt: skip
         if answer[0] == "stale":
             return False
+        if answer[0] == "edited":
+            raise TooManyEdits(seen.job_id)
         _new_status(answer, seen.job_id, Action.EDIT, step)
         return True
 

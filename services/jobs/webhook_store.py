@@ -10,7 +10,7 @@ from services.jobs.records import JobRecord
 @dataclass(frozen=True)
 class Webhook:
     record: JobRecord
-    """The job as it ended."""
+    """The job as it ended; of its steps only the last one's result is there."""
     attempts: int
     """How often it was sent, this time included."""
 

@@ -17,7 +17,7 @@ from bureau_contracts.tools import ToolRecord
 from kit.clock import Clock, SystemClock
 from kit.destinations import Destinations
 from kit.health import Check
-from kit.http_client import service_http
+from kit.http_client import no_cookies, service_http
 from kit.identity import PrincipalSigner
 from kit.secrets import Secrets
 from kit.tasks import background
@@ -161,4 +161,4 @@ def _mcp_offers(settings: Settings) -> ReadOffers:
 def _outside() -> httpx.AsyncClient:
     """For remote agents: carries no identity, follows nobody elsewhere, and keeps no connection to anybody."""
     limits = httpx.Limits(max_connections=100, max_keepalive_connections=0)
-    return httpx.AsyncClient(timeout=5, limits=limits, trust_env=False, follow_redirects=False)
+    return httpx.AsyncClient(timeout=5, limits=limits, trust_env=False, follow_redirects=False, cookies=no_cookies())

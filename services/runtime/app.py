@@ -24,7 +24,7 @@ from kit.clock import Clock, SystemClock
 from kit.destinations import Destinations
 from kit.factories import FactoryResolver
 from kit.health import Check
-from kit.http_client import CONNECT_SECONDS, outside_http, service_http
+from kit.http_client import CONNECT_SECONDS, no_cookies, outside_http, service_http
 from kit.identity import PrincipalSigner
 from kit.secrets import Secrets
 from kit.tasks import background
@@ -162,7 +162,9 @@ def target_client() -> httpx.AsyncClient:
     target has just closed would leave a call's outcome unknown."""
     limits = httpx.Limits(max_connections=100, max_keepalive_connections=0)
     timeout = httpx.Timeout(None, connect=CONNECT_SECONDS * 5)  # the adapter bounds the whole
-    return httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=False, follow_redirects=False)
+    return httpx.AsyncClient(
+        timeout=timeout, limits=limits, trust_env=False, follow_redirects=False, cookies=no_cookies()
+    )
 
 
 def _agent_kinds() -> str:

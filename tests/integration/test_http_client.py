@@ -1,7 +1,7 @@
 """Calls to other services, when what answers is broken: it is always an httpx error, so one clause handles it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import httpx
@@ -12,6 +12,7 @@ from bureau.http import Caller
 from bureau.sessions import SessionsClient
 from kit.http_client import outside_http, service_http
 from kit.identity import PRINCIPAL_HEADER, Principal, PrincipalSigner, PrincipalVerifier, acting_as, generate_keypair
+from services.runtime.app import target_client
 
 PRIVATE, PUBLIC = generate_keypair()
 ADA = Principal("acme", "ada")
@@ -64,6 +65,19 @@ async def test_a_request_that_was_sent_is_never_called_one_that_was_not(answer: 
         with pytest.raises(httpx.HTTPError) as caught:
             await client.post(url, json={"pay": 1})
     assert not isinstance(caught.value, httpx.ConnectError | httpx.ConnectTimeout)
+
+
+@pytest.mark.parametrize("opened", [lambda: outside_http(timeout_seconds=5, connect_seconds=2), target_client])
+async def test_what_one_is_given_to_remember_is_not_told_for_another(opened: Callable[[], httpx.AsyncClient]) -> None:
+    """A worker's client sends everybody's requests, of all tenants, as the runtime's does."""
+    seen: list[bytes] = []
+    answer = b"HTTP/1.1 200 OK\r\nSet-Cookie: session=anns; Path=/\r\nContent-Length: 0\r\n\r\n"
+    async with answering(answer, seen) as url, opened() as client:
+        for each in (url, url.replace("127.0.0.1", "localhost")):
+            await client.get(each)
+            await client.get(each)
+    assert len(seen) == 4
+    assert not [head for head in seen if b"cookie" in head.lower()]
 
 
 async def test_nobody_home_is_an_error_of_connecting() -> None:

@@ -1,12 +1,13 @@
 -- Gives a step that has not begun another definition. ARGV: tenant, id, user or '', step, number of edits that the
 --   caller has seen, definition, plan, by, comment, definition so far
--- Returns {'done', status}, {'illegal', status}, {'missing'}, {'no_step'}, {'not_waiting'} or {'stale'}.
+-- Returns {'done', status}, {'illegal', status}, {'missing'}, {'no_step'}, {'not_waiting'}, {'stale'} or {'edited'}.
 local job, index = find(ARGV[1], ARGV[2], ARGV[3]), tonumber(ARGV[4])
 if not job then return {'missing'} end
 if index >= #job.plan then return {'no_step'} end
 if not allowed('edit', job.status) then return {'illegal', job.status} end
 if index < job.cursor or (get_step(job, 'status', index) or 'pending') ~= 'pending' then return {'not_waiting'} end
 if (redis.call('HGET', job.key, 'edits') or '0') ~= ARGV[5] then return {'stale'} end
+if tonumber(redis.call('HGET', job.key, 'edited') or 0) > MOST_EDITED then return {'edited'} end
 
 local about = cjson.encode({by = ARGV[8], comment = ARGV[9], at = now})
 local version = '{"definition":' .. ARGV[10] .. ',' .. string.sub(about, 2)
@@ -20,5 +21,6 @@ redis.call('HINCRBY', job.steps, index .. ':redo', 1)
 set_step(job, {'definition', ARGV[6], 'versions', '[' .. before .. version .. ']'}, index)
 redis.call('HSET', job.key, 'plan', ARGV[7], 'last_update', now)
 redis.call('HINCRBY', job.key, 'edits', 1)
+redis.call('HINCRBY', job.key, 'edited', #ARGV[10])
 emit_step(job, 'step.edited', 'pending', {by = ARGV[8], comment = ARGV[9]}, index)
 return {'done', job.status}

@@ -6,15 +6,13 @@ if not holds(job, epoch) or job.cursor ~= index then return 'lost' end
 local ended, live = 0, 0
 redis.call('DEL', job.pending)
 for item = 0, #ARGV - 7 do
-  local arguments, id = cjson.decode(ARGV[item + 7]), child_id(job, item)
-  local child = find(job.tenant, id)
+  local child = find(job.tenant, child_id(job, item))
   if child and child.status == 'succeeded' then
     ended = ended + 1
   elseif child and not FINAL[child.status] then
     live = live + 1
   else
-    arguments[3] = id
-    redis.call('RPUSH', job.pending, cjson.encode(arguments))
+    redis.call('RPUSH', job.pending, item .. ':' .. ARGV[item + 7])
   end
 end
 set_step(job, {'total', #ARGV - 6, 'ended', ended, 'failed', 0, 'live', live,

@@ -14,12 +14,27 @@ local function field(arguments, name)
   end
 end
 
+-- Jobs below this one that have not ended; when there are too many it need not know how many.
+local function below(tenant, id)
+  local ids = redis.call('SMEMBERS', PREFIX .. 'live:' .. tenant .. ':' .. id)
+  local found = #ids
+  for _, each in ipairs(ids) do
+    if found > MOST_CHILDREN then break end
+    found = found + below(tenant, each)
+  end
+  return found
+end
+
 -- What reaches a job reaches all below it in one step, which must stay a short one.
-local function crowded(parent)
-  if redis.call('SCARD', parent.live) + #jobs > MOST_CHILDREN then return true end
+local families = {}
+local function crowded(top)
   for _ = 1, MOST_GENERATIONS do
-    if not parent or not parent.parent then return false end
-    parent = find(parent.tenant, parent.parent)
+    local above = top.parent and find(top.tenant, top.parent)
+    if not above then
+      families[top.member] = families[top.member] or below(top.tenant, top.id)
+      return families[top.member] + #jobs > MOST_CHILDREN
+    end
+    top = above
   end
   return true
 end

@@ -264,6 +264,16 @@ async def test_another_users_name_needs_a_tenant_wide_scope(as_: As) -> None:
     assert_problem(await as_(ANN).get(f"/jobs/{job_id}"), 404, "job_not_found")
 
 
+async def test_what_a_human_approves_is_no_longer_than_a_steps_own_result(client: httpx.AsyncClient) -> None:
+    job_id = (await client.post("/jobs/start", json=job(BREAKPOINT))).json()["job_id"]
+    path = f"/jobs/{job_id}/steps/0/approve"
+    response = await client.post(path, json={"result": "é" * 140_000})
+    assert_problem(response, 422, "invalid")
+    assert [error["location"] for error in response.json()["errors"]] == ["body.result"]
+    assert (await client.get(f"/jobs/{job_id}")).json()["status"] == "waiting_approval"
+    assert (await client.post(path, json={"result": "é" * 130_000})).status_code == 200
+
+
 BAD_JOBS: list[tuple[object, str]] = [
     ({}, "body.title"),
     (job(title=""), "body.title"),
@@ -277,7 +287,16 @@ BAD_JOBS: list[tuple[object, str]] = [
     (job({"name": "a", "kind": "wait", "seconds": 10**400}), "body.steps.0.seconds"),
     (job({"name": "a", "kind": "function"}), "body.steps.0.function"),
     (job(AGENT, AGENT), "body.steps.1.name"),
+    (
+        job(*(BREAKPOINT | {"name": f"look {each}", "approval": {"approvers": ["ben"] * 41}} for each in range(5))),
+        "body.steps",
+    ),
+    (job(AGENT, start_at="9999-12-31T23:59:59Z", deadline_seconds=86_400), "body.start_at"),
     (job(AGENT, surprise=1), "body.surprise"),
+    (
+        job({"name": "a", "kind": "http", "request": {"url": "https://api.test", "headers": {"Host": "inside"}}}),
+        "body.steps.0.request.headers",
+    ),
     (job(user_id="a b"), "body.user_id"),
     (job(input=[1]), "body.input"),
     (job({**AGENT, "message": "{{ steps.later.reply }}"}, {**AGENT, "name": "later"}), "body.steps.0.message"),

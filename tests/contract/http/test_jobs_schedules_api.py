@@ -27,6 +27,7 @@ PRIVATE, PUBLIC = generate_keypair()
 ANN, BEN = Principal("acme", "ann"), Principal("acme", "ben")
 OPERATOR = Principal("acme", "olga", scopes=frozenset({TENANT_WIDE}))
 GLOBEX = Principal("globex", "ann", scopes=frozenset({TENANT_WIDE}))
+PAYING = Principal("acme", "ann", scopes=frozenset({"function:pay"}))
 UNKNOWN = "sched-0199aaaa"
 
 As = Callable[[Principal | None], httpx.AsyncClient]
@@ -260,3 +261,12 @@ async def test_the_client_adds_pauses_runs_and_deletes_a_schedule(client: httpx.
     await schedules.delete(added.schedule_id)
     with pytest.raises(BureauError, match="there is no schedule"):
         await schedules.get(added.schedule_id)
+
+
+async def test_to_run_a_schedule_takes_the_scopes_of_its_functions(as_: As) -> None:
+    """As to start its job does: a tick has its owner's word, this has the caller's."""
+    job = {"title": "payday", "steps": [{"name": "pay", "kind": "function", "function": "pay"}]}
+    path = f"/jobs/schedules/{(await added(as_(PAYING), job=job))['schedule_id']}/run"
+    for lacking in (ANN, OPERATOR):
+        assert_problem(await as_(lacking).post(path), 403, "scope_missing")
+    assert (await as_(PAYING).post(path)).status_code == 202

@@ -1,6 +1,7 @@
 """The worker's engine over the in-memory store: what it does with a step's result, failure, end and its own."""
 
 import asyncio
+import json
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -12,18 +13,20 @@ import pytest
 from bureau_contracts.jobs import JobStatus
 from bureau_contracts.steps import NewStep, StepKind, StepStatus
 from kit.identity import Owner, current_principal
+from kit.redis import connect
 from kit.tasks import background
 from kit.telemetry import Telemetry, current_trace_id
 from services.jobs.engine import Engine, Manner
 from services.jobs.errors import StoreAway
 from services.jobs.execution import Executor
+from services.jobs.library import PREFIX
 from services.jobs.queue_memory import MemoryPulse, MemoryWorkQueue
 from services.jobs.records import WorkerRecord
 from services.jobs.states import Action
 from services.jobs.steps import OutcomeUnknown, StepContext, StepFailed, TryLater
 from services.jobs.store import Bounds, Claim, NewJob, Run
 from services.jobs.store_memory import MemoryJobs
-from tests.job_stores import AGAIN, AGENT, ONCE, Jobs, jobs_in
+from tests.job_stores import AGAIN, AGENT, ONCE, Jobs, jobs_in, open_redis
 from tests.waiting import eventually
 
 Act = Callable[[NewStep, StepContext], Awaitable[Any]]
@@ -198,6 +201,7 @@ async def test_a_reference_that_leads_nowhere_fails_the_step_and_says_which(jobs
         (float("nan"), "cannot be written as JSON"),
         ("\ud800", "cannot be written as JSON"),
         ("x" * 2000, "the result has 2002 bytes; at most 1024 are kept"),
+        (json.loads("[" * 65 + "]" * 65), "the result nests deeper than 64 levels"),
     ],
 )
 async def test_a_result_that_cannot_be_kept_fails_the_step(jobs: Jobs, result: Any, error: str) -> None:
@@ -220,6 +224,124 @@ async def test_an_error_text_that_cannot_be_stored_is_made_storable(jobs: Jobs) 
     error = (await jobs.record(job_id)).error or ""
     assert error.startswith("odd ? xxx")
     assert len(error) == 2000
+
+
+async def at_once(_: NewStep, context: StepContext) -> None:
+    """Pauses in the midst of several things."""
+
+    async def part() -> None:
+        while True:
+            await context.checkpoint(progress=0.5)
+            await asyncio.sleep(0.01)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(part())
+        group.create_task(part())
+
+
+async def test_a_function_that_does_several_things_at_once_is_paused_and_nothing_else(jobs: Jobs) -> None:
+    async with working(jobs, at_once, concurrency=2) as runner:
+        job_id = (await jobs.start(ONCE)).job_id
+        await eventually(lambda: bool(runner.seen))
+        await jobs.steer(job_id, Action.PAUSE)
+        await until(jobs, job_id, JobStatus.PAUSED)
+        await jobs.steer(job_id, Action.RESUME)
+        await eventually(lambda: len(runner.seen) == 2)
+        await jobs.steer(job_id, Action.CANCEL)
+
+
+async def test_a_function_that_would_end_the_process_ends_its_step(jobs: Jobs) -> None:
+    async def leave(step: NewStep, context: StepContext) -> str:
+        if step.kind is StepKind.FUNCTION:
+            raise SystemExit(2)
+        return "here"
+
+    async with working(jobs, leave):
+        job_id = (await jobs.start(ONCE)).job_id
+        await until(jobs, job_id, JobStatus.FAILED)
+        await until(jobs, (await jobs.start(AGENT)).job_id, JobStatus.SUCCEEDED)
+    assert (await jobs.record(job_id)).error == "SystemExit(2)"
+
+
+async def test_a_function_that_catches_everything_does_not_go_on_with_a_job_of_somebody_else(jobs: Jobs) -> None:
+    went_on = []
+
+    async def stubborn(_: NewStep, context: StepContext) -> None:
+        await jobs.steer(context.job_id, Action.CANCEL)
+        try:
+            await context.checkpoint("half")
+        except Exception as error:  # noqa: BLE001 - as authors of functions do
+            went_on.append(error)
+
+    async with working(jobs, stubborn) as runner:
+        job_id = (await jobs.start(ONCE)).job_id
+        await until(jobs, job_id, JobStatus.CANCELLED)
+        await until(jobs, job_id, JobStatus.CANCELLED)
+        await eventually(lambda: bool(runner.seen))
+    assert went_on == []
+
+
+class Half(float):
+    """As the numbers of numeric libraries do, it writes itself in a way of its own."""
+
+    def __repr__(self) -> str:
+        return "Half(0.5)"
+
+
+async def test_what_a_checkpoint_says_can_be_kept_and_read(redis_url: str) -> None:
+    """A name of a file, say, may hold what cannot be encoded."""
+
+    async def odd(_: NewStep, context: StepContext) -> Any:
+        if context.state is None:
+            await context.checkpoint({"last": "\udcff.txt"}, progress=Half(0.5), note="\udcff.txt")
+            await asyncio.Event().wait()
+        return context.state["last"] == "\udcff.txt"
+
+    async with open_redis(Bounds(lease_seconds=0.4), redis_url) as jobs:
+        async with working(jobs, odd):
+            job_id = (await jobs.start(ONCE | {"repeatable": True})).job_id
+
+            async def told() -> bool:
+                return (await jobs.record(job_id)).steps[0].progress == 0.5
+
+            await eventually(told, seconds=5)
+            assert (await jobs.record(job_id)).steps[0].note == "?.txt"
+        async with working(jobs, odd):
+            await until(jobs, job_id, JobStatus.SUCCEEDED)
+        assert (await jobs.record(job_id)).steps[0].result is True
+
+
+async def test_a_job_that_cannot_be_read_ends_no_worker(redis_url: str) -> None:
+    async with open_redis(Bounds(lease_seconds=0.4), redis_url) as jobs, connect(redis_url) as redis:
+        broken = (await jobs.start(AGENT)).job_id
+        # As a newer version may write it.
+        await redis.hset(f"{PREFIX}job:acme:{broken}", "start", '{"of": "tomorrow"}')
+        sound = (await jobs.start(AGENT)).job_id
+        async with working(jobs, echo):
+            await until(jobs, sound, JobStatus.SUCCEEDED)
+
+
+class Broken(MemoryWorkQueue):
+    """What it does for all fails for good, and every other fetch."""
+
+    async def fetch(self, worker_id: str, number: int, count: int, wait_seconds: float) -> list[Run]:
+        self.fetches = getattr(self, "fetches", 0) + 1
+        if self.fetches % 2:
+            raise ValueError("fetch")
+        return await super().fetch(worker_id, number, count, wait_seconds)
+
+    async def wake(self) -> int:
+        raise ValueError("wake")
+
+
+async def test_a_queue_that_breaks_ends_no_worker(memory: MemoryJobs) -> None:
+    jobs = replace(jobs_in(memory), queue=Broken(memory))
+    lost = (await jobs.start(AGENT)).job_id
+    await jobs_in(memory).fetch()
+    async with working(jobs, echo):
+        await until(jobs, (await jobs.start(AGENT)).job_id, JobStatus.SUCCEEDED)
+        # Who cannot be woken does not keep others from being missed.
+        await until(jobs, lost, JobStatus.SUCCEEDED)
 
 
 async def test_no_more_jobs_run_at_once_than_there_are_hands(jobs: Jobs) -> None:

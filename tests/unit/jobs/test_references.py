@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from bureau_contracts.plans import references
+from bureau_contracts.steps import NewStep
 from services.jobs.references import BadReference, fill
+from services.jobs.steps import with_references
 
 SCOPE = {
     "input": {"month": "2026-09", "count": 3, "flags": [True, None]},
@@ -78,3 +80,24 @@ def test_the_steps_that_a_value_names_are_found_without_filling_it_in() -> None:
     assert list(references({"a": ["{{ steps.one.x }}", "{{ input.y }} {{ steps.two }}"]})) == [
         ["steps", "one", "x"], ["input", "y"], ["steps", "two"],
     ]  # fmt: skip
+
+
+def test_spaces_around_a_path_do_not_count() -> None:
+    assert fill("{{input.count}} {{ \t\n input.count \xa0 }}", SCOPE) == "3 3"
+
+
+@pytest.mark.parametrize("text", ["{{" + " " * 100_000, "{{ x" + " " * 100_000 + "{", "{{" * 50_000])
+def test_a_text_is_searched_in_the_time_that_it_takes_to_read_it(text: str) -> None:
+    """A backtracking expression would take hours, and hold up everybody else's requests."""
+    assert list(references(text)) == []
+    assert fill(text, SCOPE) == text
+
+
+def test_a_short_step_does_not_ask_for_gigabytes() -> None:
+    call = {"method": "PUT", "url": "https://api.test", "body": ["{{ input.long }}"] * 1000}
+    step = NewStep.model_validate({"name": "put", "kind": "http", "request": call})
+    with pytest.raises(BadReference, match="more than 8000000 characters together"):
+        with_references(step, {"input": {"long": "x" * 100_000}})
+    filled = with_references(step, {"input": {"long": "x" * 1000}})
+    assert filled.request is not None
+    assert filled.request.body == ["x" * 1000] * 1000

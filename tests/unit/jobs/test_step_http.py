@@ -51,12 +51,14 @@ async def test_the_request_is_as_the_step_says_with_a_key_of_its_own() -> None:
         seen.append(request)
         return httpx.Response(201, json={"id": 7}, headers={"location": "/v1/orders/7", "set-cookie": "a=b"})
 
-    a_step = step(method=HttpMethod.POST, headers={"X-Team": "blue", "Idempotency-Key": "mine"}, body={"sku": "ü"})
+    headers = {"X-Team": "blue", "Idempotency-Key": "mine", "Host": "inside.example.com"}
+    a_step = step(method=HttpMethod.POST, headers=headers, body={"sku": "ü"})
     assert await run(handler, a_step) == {
         "status": 201, "headers": {"content-type": "application/json", "location": "/v1/orders/7"}, "body": {"id": 7},
     }  # fmt: skip
     (request,) = seen
     assert (request.method, str(request.url), request.headers["x-team"]) == ("POST", URL, "blue")
+    assert request.headers["host"] == "api.example.com", "another one would lead past the allow-list"
     assert request.headers["idempotency-key"] == CONTEXT.idempotency_key == "job-01:2"
     assert request.read() == '{"sku":"ü"}'.encode()
 

@@ -48,7 +48,9 @@ local function feed(job)
   for _ = 1, room do
     local text = redis.call('LPOP', job.pending)
     if not text then return end
-    local arguments = cjson.decode(text)
+    local item, written = split(text)
+    local arguments = cjson.decode(written)
+    arguments[3] = child_id(job, item)
     count_step(job, 'live', 1)
     local child = find(job.tenant, arguments[3])
     if child then retry_job(child, {by = job.id}) else start_job(arguments) end

@@ -90,9 +90,10 @@ local function close(job, status, result, data)
   set_step(job, {'status', status, 'finished_at', now})
   clear_step(job, 'error', 'state', 'left')
   emit_step(job, 'step.finished', status, data)
+  -- The time of one that was skipped before it began is the whole job's: it shall not start before.
+  if job.wake_at and tonumber(get_step(job, 'attempts') or 0) > 0 then clear_wake(job) end
   job.cursor = job.cursor + 1
   redis.call('HSET', job.key, 'cursor', job.cursor, 'losses', 0)
-  if job.wake_at then clear_wake(job) end
 end
 
 local function fail_step(job, reason, data)

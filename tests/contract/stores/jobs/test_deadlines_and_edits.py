@@ -11,7 +11,7 @@ from bureau_contracts.events import EventType
 from bureau_contracts.jobs import JobStatus
 from bureau_contracts.steps import NewStep, StepStatus
 from kit.identity import Reach
-from services.jobs.errors import IllegalTransition, JobNotFound, StepNotFound, StepNotWaiting
+from services.jobs.errors import IllegalTransition, JobNotFound, StepNotFound, StepNotWaiting, TooManyEdits
 from services.jobs.states import Action
 from services.jobs.store import Checkpoint, Failure, FailureKind, JobList, LeaseLost
 from tests.job_stores import AGAIN, AGENT, BREAKPOINT, LONG, NAP, ONCE, Jobs, mine, worker
@@ -150,6 +150,18 @@ async def test_an_edit_of_what_somebody_else_edited_meanwhile_does_nothing(jobs:
     assert await jobs.store.edit(mine(), replace(seen, edits=1), 0, OTHER, "ann", "")
 
 
+async def test_what_was_told_before_does_not_pile_up_without_end(jobs: Jobs) -> None:
+    job_id = (await jobs.start(AGENT, AGAIN)).job_id
+    await jobs.steer(job_id, Action.PAUSE)
+    long = NewStep.model_validate(AGAIN | {"message": "é" * 900_000})
+    for _ in range(4):
+        assert await jobs.store.edit(mine(), await jobs.record(job_id), 1, long, "ann", "")
+    before = await jobs.record(job_id)
+    with pytest.raises(TooManyEdits):
+        await jobs.store.edit(mine(), before, 0, OTHER, "ann", "")
+    assert await jobs.record(job_id) == before
+
+
 async def test_an_edited_plan_is_followed(jobs: Jobs) -> None:
     """Also in what the store itself must know of a step: that it waits, for whom, and whether it may be repeated."""
     job_id = (await jobs.start(BREAKPOINT, AGENT, AGAIN)).job_id
@@ -162,6 +174,15 @@ async def test_an_edited_plan_is_followed(jobs: Jobs) -> None:
     assert await jobs.status(job_id) is JobStatus.WAITING_APPROVAL
     inbox = await jobs.page(Reach("acme", "carl"), JobList.INBOX)
     assert [row.job_id for row in inbox.jobs] == [job_id]
+
+
+async def test_a_job_whose_first_step_is_skipped_begins_no_earlier(jobs: Jobs) -> None:
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    job_id = (await jobs.start(AGENT, AGAIN, start_at=tomorrow)).job_id
+    await jobs.steer(job_id, Action.PAUSE)
+    await jobs.decide(job_id, 0, Action.SKIP)
+    assert await jobs.steer(job_id, Action.RESUME) is JobStatus.SCHEDULED
+    assert await jobs.nothing_queued()
 
 
 async def test_what_has_begun_or_runs_is_not_edited(jobs: Jobs) -> None:

@@ -275,6 +275,13 @@ async def test_there_is_an_end_to_children_and_to_generations(jobs: Jobs) -> Non
     with pytest.raises(Crowded):
         await jobs.store.start([new_job(LONG, parent_id=parent) for _ in range(MOST_CHILDREN + 1)])
     assert await children(jobs, parent) == {}
+    # What reaches it reaches the whole family in one step.
+    child = (await jobs.start(LONG, parent_id=parent)).job_id
+    await jobs.store.start([new_job(LONG, parent_id=child) for _ in range(MOST_CHILDREN - 2)])
+    with pytest.raises(Crowded):
+        await jobs.store.start([new_job(LONG, parent_id=parent) for _ in range(2)])
+    await jobs.start(LONG, parent_id=parent)
+    parent = (await jobs.start(LONG)).job_id
     for _ in range(MOST_GENERATIONS):
         parent = (await jobs.start(LONG, parent_id=parent)).job_id
     with pytest.raises(Crowded):

@@ -3,7 +3,7 @@
 from bureau_contracts.events import EventType
 from services.jobs.states import Action
 from services.jobs.webhook_store import Outcome, Webhook
-from tests.job_stores import LONG, Jobs, mine
+from tests.job_stores import AGAIN, AGENT, LONG, Jobs, mine
 from tests.waiting import eventually
 
 LEASE = 0.3
@@ -65,3 +65,14 @@ async def test_a_job_that_was_retried_meanwhile_is_not_settled_by_the_old_run(jo
     await jobs.webhooks.settle(old, Outcome.DELIVERED, "answered 200")
     (new,) = await jobs.webhooks.due(60)
     assert (new.record.attempt, new.attempts) == (2, 1)
+
+
+async def test_of_all_results_only_the_last_is_fetched(jobs: Jobs) -> None:
+    """A job may have two hundred long ones, and a batch many jobs."""
+    job_id = (await jobs.start(AGENT, AGAIN, webhook_url="https://example.com/ended")).job_id
+    onward = await jobs.queue.commit(await jobs.take(), '"first"', keep=True)
+    assert onward is not None
+    await jobs.queue.commit(onward, '"last"', keep=True)
+    (webhook,) = await jobs.webhooks.due(LEASE)
+    assert (webhook.record.job_id, webhook.record.as_job().result) == (job_id, "last")
+    assert [step.result for step in webhook.record.steps] == [None, "last"]
