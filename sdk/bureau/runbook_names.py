@@ -64,7 +64,7 @@ def _in_steps(steps: Any, above: Place, known: Known) -> Iterator[Found]:
 
 def _in_map(over: dict[str, Any], step: dict[str, Any], place: Place, known: Known) -> Iterator[Found]:
     whole = REFERENCE.fullmatch(_text(over.get("items")).strip())
-    root, _, name = whole[1].partition(".") if whole else ("", "", "")
+    root, _, name = whole[1].strip().partition(".") if whole else ("", "", "")
     if root == "input" and known.get(name, "") not in ("", "list"):
         yield (*place, "items"), f"{name} is of type {known[name]}, not a list"
     arguments = _object(step.get("arguments"))

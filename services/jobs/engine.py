@@ -26,7 +26,7 @@ log = get_logger(__name__)
 T = TypeVar("T")
 
 GATHER_SECONDS = 0.002
-"""How long a worker that has something to do waits before it fetches more: several jobs are fetched as cheaply as one."""
+"""How long a worker that has something to do waits before it fetches more: several jobs cost little more than one."""
 FETCH_SECONDS = 0.5
 """How long the queue is asked to wait; a worker that is told to stop notices it within that."""
 AWAY_SECONDS = 1.0

@@ -139,7 +139,8 @@ class JobService:
             steps = [each.definition for each in seen.steps]
             steps[step] = edit.definition
             self._rules.check_edit(principal, steps, step)
-            if await self._store.edit(reach, seen, step, edit.definition, principal.subject, edit.comment):
+            by, administers = principal.subject, principal.may(ADMIN)
+            if await self._store.edit(reach, seen, step, edit.definition, by, edit.comment, administers=administers):
                 return JobAction(job_id=job_id, status=seen.status)
         raise JobChanged(job_id)
 

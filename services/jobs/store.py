@@ -155,9 +155,13 @@ class JobStore(Protocol):
         StepNotWaiting when it is not the step that waits. Of a paused job any step that has not begun may be skipped,
         and the one that it stands at."""
 
-    async def edit(self, reach: Reach, seen: JobRecord, step: int, definition: NewStep, by: str, comment: str) -> bool:
+    async def edit(
+        self, reach: Reach, seen: JobRecord, step: int, definition: NewStep, by: str, comment: str, *,
+        administers: bool = False,
+    ) -> bool:  # fmt: skip
         """Another definition for a step that has not begun; the old one is kept. False, and nothing done, when a step
-        was edited since the job was `seen`. Raises JobNotFound, StepNotFound, IllegalTransition or StepNotWaiting."""
+        was edited since the job was `seen`. Raises JobNotFound, StepNotFound, IllegalTransition, StepNotWaiting,
+        TooManyEdits, or NotAnApprover for a breakpoint that names others."""
 
     async def events(self, reach: Reach, job_id: str, *, after: int, limit: int) -> EventBatch:
         """What happened after event number `after`, oldest first."""

@@ -24,7 +24,7 @@ from services.jobs.errors import (
     TooManyEdits,
 )
 from services.jobs.job_memory import State, approvers, asked, shown
-from services.jobs.records import JobRecord, Summary, WorkerRecord
+from services.jobs.records import JobRecord, StepRecord, Summary, WorkerRecord
 from services.jobs.states import FINAL, Action, legal
 from services.jobs.store import (
     MOST_CHILDREN,
@@ -133,7 +133,8 @@ class MemoryJobStore:
         self._require(job, action, step)
         here = step == job.record.cursor
         waits = here and asked(job)
-        if not _may_decide(job, reach, verdict, waits=waits):
+        reaches = reach.user in (None, job.record.owner.user)
+        if not _may_decide(job.record.steps[step], by, administers=verdict.administers, reaches=reaches):
             raise NotAnApprover(job_id, step)
         ahead = action is Action.SKIP and job.record.status is JobStatus.PAUSED
         if waits or (here and job.step.status is StepStatus.UNKNOWN_OUTCOME):
@@ -161,10 +162,15 @@ class MemoryJobStore:
         step.verdict = {"decision": str(verdict.action), **said, "at": now.isoformat()}
         self._all.emit_step(job, EventType.STEP_FINISHED, StepStatus.SKIPPED, index, **said)
 
-    async def edit(self, reach: Reach, seen: JobRecord, step: int, definition: NewStep, by: str, comment: str) -> bool:
+    async def edit(
+        self, reach: Reach, seen: JobRecord, step: int, definition: NewStep, by: str, comment: str, *,
+        administers: bool = False,
+    ) -> bool:  # fmt: skip
         job = self._find(reach, seen.job_id)
         self._require(job, Action.EDIT, step)
         before = job.record.steps[step]
+        if not _may_decide(before, by, administers=administers, reaches=True):
+            raise NotAnApprover(seen.job_id, step)
         if step < job.record.cursor or before.status is not StepStatus.PENDING:
             raise StepNotWaiting(seen.job_id, step)
         if job.record.edits != seen.edits:
@@ -239,11 +245,11 @@ def _waits_for(job: State, user: str | None) -> bool:
     return waiting and asked(job) and user in approvers(job.step)
 
 
-def _may_decide(job: State, reach: Reach, verdict: Verdict, *, waits: bool) -> bool:
-    named = approvers(job.step) if waits else []
-    if verdict.administers or not named:
-        return verdict.administers or reach.user in (None, job.record.owner.user)
-    return verdict.by in named
+def _may_decide(step: StepRecord, by: str, *, administers: bool, reaches: bool) -> bool:
+    named = approvers(step)
+    if administers or not named:
+        return administers or reaches
+    return by in named
 
 
 def _page(jobs: Iterable[State], status: JobStatus | None, kind: str | None, limit: int, after: str | None) -> Page:

@@ -105,7 +105,10 @@ class RedisJobStore:
             raise NotAnApprover(job_id, step)
         return _new_status(answer, job_id, verdict.action, step)
 
-    async def edit(self, reach: Reach, seen: JobRecord, step: int, definition: NewStep, by: str, comment: str) -> bool:
+    async def edit(
+        self, reach: Reach, seen: JobRecord, step: int, definition: NewStep, by: str, comment: str, *,
+        administers: bool = False,
+    ) -> bool:  # fmt: skip
         definitions = [each.definition for each in seen.steps]
         if step >= len(definitions):
             raise StepNotFound(seen.job_id, step)
@@ -114,11 +117,14 @@ class RedisJobStore:
             "edit", reach.tenant, seen.job_id, reach.user or "", step, seen.edits,
             definition.model_dump_json(exclude_unset=True),
             written.plan(definitions), by, comment, before.model_dump_json(exclude_unset=True),
+            "1" if administers else "",
         )  # fmt: skip
         if answer[0] == "stale":
             return False
         if answer[0] == "edited":
             raise TooManyEdits(seen.job_id)
+        if answer[0] == "forbidden":
+            raise NotAnApprover(seen.job_id, step)
         _new_status(answer, seen.job_id, Action.EDIT, step)
         return True
 

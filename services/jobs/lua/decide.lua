@@ -10,16 +10,8 @@ local state = get_step(job, 'status', index)
 local here = index == job.cursor
 local asked = here and step(job)[1] == BREAKPOINT and state == 'in_progress'
 
-local function may_decide()
-  local approvers = asked and step(job)[5] or {}
-  if administers or #approvers == 0 then return administers or ARGV[3] == '' or ARGV[3] == job.owner end
-  for _, approver in ipairs(approvers) do
-    if approver == by then return true end
-  end
-  return false
-end
-
-if not may_decide() then return {'forbidden'} end
+local reaches = ARGV[3] == '' or ARGV[3] == job.owner
+if not may_decide(job, index, by, administers, reaches) then return {'forbidden'} end
 if asked or (here and state == 'unknown_outcome') then
   decide(job, action, action, by, comment, ARGV[8])
 elseif action == 'skip' and job.status == 'paused' and here then

@@ -1,10 +1,12 @@
 -- Gives a step that has not begun another definition. ARGV: tenant, id, user or '', step, number of edits that the
---   caller has seen, definition, plan, by, comment, definition so far
--- Returns {'done', status}, {'illegal', status}, {'missing'}, {'no_step'}, {'not_waiting'}, {'stale'} or {'edited'}.
+--   caller has seen, definition, plan, by, comment, definition so far, '1' when the caller administers the tenant
+-- Returns {'done', status}, {'illegal', status}, {'missing'}, {'forbidden'}, {'no_step'}, {'not_waiting'}, {'stale'} or
+--   {'edited'}.
 local job, index = find(ARGV[1], ARGV[2], ARGV[3]), tonumber(ARGV[4])
 if not job then return {'missing'} end
 if index >= #job.plan then return {'no_step'} end
 if not allowed('edit', job.status) then return {'illegal', job.status} end
+if not may_decide(job, index, ARGV[8], ARGV[11] == '1', true) then return {'forbidden'} end
 if index < job.cursor or (get_step(job, 'status', index) or 'pending') ~= 'pending' then return {'not_waiting'} end
 if (redis.call('HGET', job.key, 'edits') or '0') ~= ARGV[5] then return {'stale'} end
 if tonumber(redis.call('HGET', job.key, 'edited') or 0) > MOST_EDITED then return {'edited'} end

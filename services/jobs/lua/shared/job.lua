@@ -60,6 +60,17 @@ local function see(tenant, id, user)
   return nil
 end
 
+-- Who may decide on a step, also before it is its turn: where a breakpoint names approvers nobody else may, but who
+-- administers the tenant; else whoever the job is within reach of.
+local function may_decide(job, index, by, administers, reaches)
+  local approvers = job.plan[index + 1][5] or {}
+  if administers or #approvers == 0 then return administers or reaches end
+  for _, approver in ipairs(approvers) do
+    if approver == by then return true end
+  end
+  return false
+end
+
 -- Whether a worker's report counts: it holds the job, and nobody got it since.
 local function holds(job, epoch)
   return job and HELD[job.status] and job.epoch == epoch

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bureau_contracts.jobs import JobStatus
-from bureau_contracts.steps import StepStatus
+from bureau_contracts.steps import NewStep, StepStatus
 from kit.identity import Reach
 from services.jobs.errors import JobNotFound, NotAnApprover, StepNotWaiting
 from services.jobs.states import Action
@@ -78,6 +78,20 @@ async def test_an_approver_decides_on_nothing_but_the_breakpoint(jobs: Jobs) -> 
     assert await jobs.decide(job_id, 0, Action.APPROVE) is JobStatus.WAITING_APPROVAL
     with pytest.raises(StepNotWaiting):
         await jobs.decide(job_id, 0, Action.APPROVE)
+
+
+async def test_nobody_gets_round_an_approver_before_it_is_their_turn(jobs: Jobs) -> None:
+    job_id = (await jobs.start(AGENT, breakpoint_for("carl"))).job_id
+    await jobs.steer(job_id, Action.PAUSE)
+    seen = await jobs.record(job_id)
+    nap = NewStep.model_validate(NAP)
+    with pytest.raises(NotAnApprover):
+        await jobs.decide(job_id, 1, Action.SKIP)
+    with pytest.raises(NotAnApprover):
+        await jobs.store.edit(mine(), seen, 1, nap, "ann", "")
+    assert await jobs.record(job_id) == seen
+    assert await jobs.store.edit(Reach("acme", None), seen, 1, nap, "root", "", administers=True)
+    assert await jobs.decide(job_id, 1, Action.SKIP) is JobStatus.PAUSED
 
 
 async def test_what_waits_for_somebody_is_in_their_inbox_until_it_does_not(jobs: Jobs) -> None:
