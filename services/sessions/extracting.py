@@ -61,11 +61,9 @@ def extract(before: str, messages: Sequence[Message], tokens: int) -> str:
     """The best lines of both, in so many tokens. "" when not even one has room."""
     items = [*items_of_extract(before), *items_of(messages)]
     chosen = choose(items, tokens - estimated_tokens(TITLE))
-    lines = [TITLE]
-    for kind, heading in HEADINGS.items():
-        of_kind = sorted((item for item in chosen if item.kind is kind), key=lambda item: item.seq)
-        lines += [heading, *(item.line for item in of_kind)] if of_kind else []
-    return "\n".join(lines) if chosen else ""
+    while chosen and estimated_tokens(_laid_out(chosen)) > tokens:
+        chosen.pop()  # an estimate of the whole may be above the sum of its lines' estimates
+    return _laid_out(chosen) if chosen else ""
 
 
 def items_of_extract(text: str) -> Iterator[Item]:
@@ -134,6 +132,15 @@ def result_line(call: ToolCall | None, result: ToolResult) -> str:
     asked = ", ".join(f"{key}={_value(value)}" for key, value in (call.arguments if call else {}).items())
     outcome = f"failed: {_value(result.error)}" if result.error else _digest(result.result)
     return " ".join(f"{result.name}({asked}) → {outcome}".split())
+
+
+def _laid_out(chosen: Sequence[Item]) -> str:
+    """In the order in which it was said, kind by kind."""
+    lines = [TITLE]
+    for kind, heading in HEADINGS.items():
+        of_kind = sorted((item for item in chosen if item.kind is kind), key=lambda item: item.seq)
+        lines += [heading, *(item.line for item in of_kind)] if of_kind else []
+    return "\n".join(lines)
 
 
 def _gain(item: Item, known: set[str]) -> float:

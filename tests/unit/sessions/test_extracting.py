@@ -3,14 +3,14 @@
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bureau_contracts.sessions import Message, Role
 from services.sessions.extracting import TITLE, extract, items_of, result_line
 from services.sessions.sentences import LONG_TOKENS, Kind, facts, kind_of, sentences
 from services.sessions.summarising import Limit, material_tokens, next_covered, summary_budget
-from services.sessions.tokens import estimated_tokens, text_of, tokens_of
+from services.sessions.tokens import SAMPLED_CHARS, estimated_tokens, text_of, tokens_of
 from tests.unit.sessions.long_conversation import PLANTED, RESULTS, conversation, said
 
 MUST_BE_FOUND = [words for kind in PLANTED.values() for _, words in kind] + [words for *_, words in RESULTS]
@@ -129,6 +129,7 @@ def test_hostile_texts_cost_no_more_than_their_length(text: str) -> None:
 
 
 @given(st.lists(st.text(max_size=200), min_size=1, max_size=20), st.integers(1, 400), st.text(max_size=200))
+@example(["1", "2", "0:\U00010000" + "0", "0:0:\U00010000" + "0", "0000000000"], 71, "0")
 def test_whatever_was_said_an_extract_is_never_longer_than_it_may_be(
     texts: list[str], tokens: int, before: str
 ) -> None:
@@ -136,3 +137,14 @@ def test_whatever_was_said_an_extract_is_never_longer_than_it_may_be(
     text = extract(before, messages, tokens)
     assert estimated_tokens(text) <= tokens
     assert material_tokens(None, messages) >= len(messages)
+
+
+def test_a_long_extract_whose_ends_are_dense_is_no_longer_than_it_may_be_either() -> None:
+    """Of a long text the estimate looks at the ends alone."""
+    dense = [f"Shipment {n} is #{n}-{n * 7}/{n * 13} [{n}:{n}:{n}] {{{n}}} <{n}>." for n in range(100, 180)]
+    plain = [f"Our colleague number {n} considered international transportation documentation." for n in range(200, 320)]
+    texts = [*dense[:40], *plain, *dense[40:]]
+    messages = [said(Role.USER, text).model_copy(update={"seq": seq}) for seq, text in enumerate(texts, start=1)]
+    text = extract("", messages, 4000)
+    assert len(text) > SAMPLED_CHARS
+    assert estimated_tokens(text) <= 4000
