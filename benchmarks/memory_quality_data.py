@@ -155,3 +155,17 @@ PARAPHRASE: list[tuple[str, str]] = [
     ("What could dad get for his birthday?", "gift"),
     ("How do visitors get online?", "wifi"),
 ]
+
+CODED: list[str] = [
+    "Invoice {code} was paid late by the customer.",
+    "Order {code} went to the wrong warehouse.",
+    "Ticket {code}: the printer on the third floor jams.",
+    "{code} is the number of the contract with Brightwater.",
+    "Shipment {code} needs a signature from Dana.",
+]
+WRITING: list[str] = [
+    "Hi there, {other} And by the way somebody mentioned {code} on the phone, can you tell me what that is?",
+    "{other} Also, what about {code}?",
+    "What do we know about {code}?",
+    "I am writing again since nobody answered me. {other} My colleague said to look at {code} first, thanks a lot.",
+]

@@ -213,7 +213,8 @@ class MemoryHit(Answer):
     score: float
     """`relevance`, times the terms that were asked for. Higher is better."""
     relevance: float = 0
-    """Reciprocal rank fusion over the ranks below in hybrid mode; the ranking's own value otherwise."""
+    """In hybrid mode 1 / (2 + place) over both rankings, among the words times `text_rank`; the ranking's own value
+    otherwise."""
     recency: float = 1
     """0.5 to the power of its age over the half-life that was asked for; 1 when none was."""
     weight: float = 1
@@ -221,7 +222,7 @@ class MemoryHit(Answer):
     similarity: float | None = None
     """Cosine, −1 … 1."""
     text_rank: float | None = None
-    """The share of the query's words that it has: a word in another form counts half."""
+    """The share of the query's words that it has, 0 … 1: a rare word counts more, one in another form half."""
     matched: list[str] = []
     """Why: ``vector``, ``text`` or both."""
 

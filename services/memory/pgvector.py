@@ -103,6 +103,7 @@ async def _open(options: Options) -> Pool:
         max_size=options.pool_size,
         command_timeout_seconds=options.request_timeout_seconds,
         statement_cache_size=options.statement_cache_size,
+        reset_on_release=False,
     )
 
 

@@ -11,6 +11,7 @@ from bureau_contracts.memory import Memory, MemoryHit, SearchMode
 from services.memory.english_memory import COMMON, base_form
 from services.memory.rows_memory import Row
 from services.memory.store import FUSION_OFFSET, Query
+from services.memory.word_weights import SAMPLED, Asked, AskedWord
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,20 +24,27 @@ class Language:
     def bases(self, words: Iterable[str]) -> set[str]:
         return {base for word in words if (base := self.base_form(word)) is not None}
 
+    def forms(self, words: Iterable[str]) -> set[str]:
+        """As they are written, and their base forms with a sign that no word has."""
+        return {*words, *(f"~{base}" for base in self.bases(words))}
+
 
 LANGUAGES = {"simple": Language(frozenset(), lambda word: None), "english": Language(COMMON, base_form)}
 
 
-def found(meant: Sequence[Row], query: Query, now: datetime, language: Language) -> list[MemoryHit]:
-    """The best of the rows that are meant."""
+def found(
+    meant: Sequence[Row], within: Sequence[Row], query: Query, now: datetime, language: Language
+) -> list[MemoryHit]:
+    """The best of the rows that are meant; those within reach, newest first, tell how common a word is."""
     rows = {row.memory.memory_id: row for row in meant}
-    near, worded = _ranking(rows, _similarity_to(query), query), _ranking(rows, _share_of(query, language), query)
+    shared = _share_of(query, within, language)
+    near, worded = _ranking(rows, _similarity_to(query), query), _ranking(rows, shared, query)
     hits = []
     for memory_id in near.keys() | worded.keys():
         similarity, share = near.get(memory_id), worded.get(memory_id)
         parts = {"vector": similarity, "text": share}
         if query.mode is SearchMode.HYBRID:
-            relevance = _worth(near, similarity) + _worth(worded, share)
+            relevance = _worth(near, similarity) + (share or 0) * _worth(worded, share)
         else:
             relevance = max(value for value in parts.values() if value is not None)
         memory = rows[memory_id].memory
@@ -95,13 +103,18 @@ def _recency(memory: Memory, now: datetime, query: Query) -> float:
     return float(0.5 ** (max(timedelta(), now - memory.updated_at) / query.half_life))
 
 
-def _share_of(query: Query, language: Language) -> Callable[[Row], float | None]:
-    words = set(query.words) - language.common or set(query.words)
-    bases = language.bases(words)
+def _share_of(query: Query, within: Sequence[Row], language: Language) -> Callable[[Row], float | None]:
+    words = [word for word in query.words if word not in language.common] or query.words
+    sample = [language.forms(row.wording.words) for row in within[:SAMPLED]]
+    forms = {word: sorted(language.forms([word]), key=lambda form: form != word) for word in words}
+    counts = {word: sum(not known.isdisjoint(forms[word]) for known in sample) for word in words}
+    asked = Asked(tuple(AskedWord(tuple(forms[word]), counts[word]) for word in words), len(sample))
+    worth = list(zip(*asked.worth(), strict=True))
 
     def share(row: Row) -> float | None:
-        matched = len(words.intersection(row.wording.words)) + len(bases & language.bases(row.wording.words))
-        return round(matched / (len(words) + len(bases)), 4) if matched else None
+        own = language.forms(row.wording.words)
+        matched = sum(value for form, value in worth if form in own)
+        return round(matched / sum(value for _, value in worth), 4) if matched else None
 
     return share
 

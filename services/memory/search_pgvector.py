@@ -1,6 +1,7 @@
 """Searches in Postgres: the plan is chosen by how many memories are within reach."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from bureau_contracts.memory import Memory, MemoryHit, Quarantined, SearchMode
@@ -8,45 +9,87 @@ from kit.identity import Owner, Reach
 from services.memory import statements_search as statements
 from services.memory.database import Connection
 from services.memory.filters_sql import compiled
-from services.memory.pgvector import OnPgvector
+from services.memory.pgvector import OnPgvector, one_user
 from services.memory.rows import memory_of
 from services.memory.statements import Narrowed
 from services.memory.store import PAIRED, Filter, Query
+from services.memory.word_weights import MOST_BROUGHT, Asked, AskedWord
 
 _LEAST_PATIENCE, _MOST_PATIENCE = 1_000, 20_000
 """After so many rows of an index a scan gives up; between them a twentieth of what is within reach, as going through
 more takes longer than comparing all."""
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A way to search. Where few are within reach, all are read."""
+
+    words: tuple[AskedWord, ...]
+    """What has one of them is ranked, by all that were asked for."""
+    few: bool = False
+    scan: bool = False
+    """The index of vectors; else all are compared."""
+
+    @property
+    def any_of(self) -> str | None:
+        return " | ".join(form for word in self.words for form in word.forms) or None
+
+    def is_enough(self, rows: Sequence[Mapping[str, Any]], query: Query) -> bool:
+        """A scan that gives few gave up, as a filter leaves too few rows in the index: what it missed is not known."""
+        if query.is_by_words:
+            return len(rows) >= query.k
+        return query.vector is None or rows[0]["near"] >= query.candidates
+
+
+def plans_beyond_few(query: Query, asked: Asked, within: int) -> Iterable[Plan]:
+    """One after the other, until one gives enough."""
+    rarest = asked.rarest(within, MOST_BROUGHT)
+    if query.is_by_words:
+        return dict.fromkeys(map(Plan, (rarest, asked.rarest(within, 10 * MOST_BROUGHT), asked.words)))
+    return [Plan(rarest, scan=True), Plan(rarest)]
+
+
 class Searches(OnPgvector):
     async def search(self, reach: Reach, which: Filter, query: Query) -> list[MemoryHit]:
         options = self._options
-        narrowed, wanted = narrowed_by(reach, which, statements.SEARCH_PARAMETERS)
-        previous = None if query.previous_vector is None else options.previous
-        exact, scan = (
-            statements.search(self._model, previous, narrowed, exact, query.candidates) for exact in (True, False)
-        )
         async with self._database.connection(options.search_timeout_seconds) as connection:
-            few, any_of, within = await connection.fetchrow(
-                statements.beginning(narrowed.user), reach.tenant, reach.user, float(options.exact_rows),
-                query.words, options.language,
-            )  # fmt: skip
-            parameters = (
-                *scope_of(reach, which), query.vector, any_of, query.k,
-                query.mode is SearchMode.HYBRID, query.min_score, query.previous_vector,
-                query.half_life and query.half_life.total_seconds(), query.importance_weight, *wanted,
-            )  # fmt: skip
-            by_words = query.vector is None and query.previous_vector is None
-            rows = None if by_words or within <= few else await self._scan(connection, scan, parameters, within)
-            if rows is None or (query.vector and rows[0]["near"] < query.candidates):
-                # After a scan: it gave up, as a filter leaves too few rows in the index. What it missed is not known.
-                rows = await connection.fetch(exact, *parameters)
+            few, within = await connection.fetchrow(
+                statements.beginning(one_user(reach)), reach.tenant, reach.user, float(options.exact_rows)
+            )
+            asked = await self._asked(connection, reach, which, query)
+            for plan in plans_beyond_few(query, asked, within) if within > few else [Plan(asked.words, few=True)]:
+                rows = await self._carried_out(plan, connection, reach, which, query, asked, within)
+                if plan.is_enough(rows, query):
+                    break
         return [_hit(row) for row in rows if row["memory_id"] is not None]
 
-    async def _scan(
-        self, connection: Connection, statement: str, parameters: Sequence[object], within: int
+    async def _asked(self, connection: Connection, reach: Reach, which: Filter, query: Query) -> Asked:
+        if not query.words:
+            return Asked()
+        rows = await connection.fetch(
+            statements.asked(one_user(reach)), reach.tenant, reach.user, query.words, self._options.language, which.now
+        )
+        words = tuple(AskedWord(tuple(row["forms"]), row["count"]) for row in rows)
+        return Asked(words, rows[0]["sampled"])
+
+    async def _carried_out(
+        self, plan: Plan, connection: Connection, reach: Reach, which: Filter, query: Query, asked: Asked, within: int
     ) -> list[Mapping[str, Any]]:
-        """What the index gives, with at least one row that says how many vectors it gave."""
+        """At least one row, which says how many vectors were found near."""
+        previous = None if query.previous_vector is None else self._options.previous
+        narrowed, wanted = narrowed_by(reach, which, statements.SEARCH_PARAMETERS)
+        forms, worth = asked.worth()
+        shape = statements.Shape(
+            self._model, previous, narrowed, query.candidates, statements.slots_for(len(forms)), not plan.scan, plan.few
+        )
+        statement = statements.search(shape)
+        parameters = (
+            *scope_of(reach, which), query.vector, plan.any_of, query.k,
+            query.mode is SearchMode.HYBRID, query.min_score, query.previous_vector,
+            query.half_life and query.half_life.total_seconds(), query.importance_weight, forms, worth, *wanted,
+        )  # fmt: skip
+        if not plan.scan:
+            return list(await connection.fetch(statement, *parameters))
         patience = max(_LEAST_PATIENCE, min(within // 20, _MOST_PATIENCE))
         async with connection.transaction(readonly=True):
             settings = statements.SCAN_INDEX.format(ef_search=self._options.ef_search, patience=patience)

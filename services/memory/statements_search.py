@@ -1,15 +1,16 @@
 """The SQL of `search_pgvector.py`."""
 
+from dataclasses import dataclass
 from functools import cache, lru_cache
 
 from services.memory.statements import MEMORY, Model, Narrowed, within
 from services.memory.store import FUSION_OFFSET
+from services.memory.word_weights import MOST_FORMS, SAMPLED
 
-# ts_rank of words without positions is this times the share of the query's words that are there
-# (weight D is 0.1, and π²/6 normalises): src/backend/utils/adt/tsrank.c, calc_rank_or.
-_RANK_OF_ALL = "0.0607927"
+WORD_SLOTS = (8, 16, 32, MOST_FORMS)
+"""A statement ranks by up to so many forms of words: a few sizes, as each is a statement with a plan of its own."""
 
-SEARCH_PARAMETERS = 13
+SEARCH_PARAMETERS = 15
 SIMILAR_PARAMETERS = 7
 """So many come before those of `Narrowed.more`."""
 
@@ -23,6 +24,9 @@ SMALL_TABLE = 8000
 over as many rows as there are others to each that it looks for, and one in the index takes as long as some forty of
 those that are compared one after the other."""
 
+_UNPACKED = "i.words || ''::tsvector AS words"
+"""Large ones are compressed; this does away with it once, and not once a word."""
+
 SCAN_INDEX = """
 SET LOCAL hnsw.iterative_scan = relaxed_order;
 SET LOCAL hnsw.ef_search = {ef_search};
@@ -32,16 +36,38 @@ SET LOCAL plan_cache_mode = force_custom_plan
 """Before a search that is not exact: whether an index pays depends on the words. Planning costs half a millisecond."""
 
 
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """For what the statement of a search is made."""
+
+    model: Model
+    previous: Model | None
+    narrowed: Narrowed
+    candidates: int
+    """No parameter, because a plan made without knowing it expects many."""
+    forms: int = 0
+    """Up to so many forms of words; with 0 the ranking by them is switched off."""
+    exact: bool = True
+    """Compares all vectors within reach (the 0 that is added keeps the index out of it); otherwise the model's HNSW
+    index is scanned."""
+    read_all: bool = True
+    """The words of all within reach; otherwise their index is asked, which has everybody's."""
+
+
+def slots_for(forms: int) -> int:
+    return next(size for size in (0, *WORD_SLOTS) if size >= forms)
+
+
 @cache
 def beginning(one_user: bool) -> str:
-    """How many memories are few ($3 of a small table), how many are within reach (counting stops where they are no
-    longer few), and what looks for the words $4 in the language $5."""
+    """How many memories are few ($3 of a small table), and how many are within reach (counting stops where they are no
+    longer few)."""
     return f"""
     WITH size AS MATERIALIZED (
         SELECT ceil($3::float8 * sqrt(greatest(1, reltuples / {SMALL_TABLE})))::bigint AS few
         FROM pg_class WHERE oid = 'memory.item'::regclass
     )
-    SELECT few, memory.any_of($4::text[], $5) AS any_of, (
+    SELECT few, (
         SELECT coalesce(sum(items), 0)::bigint FROM (
             SELECT o.items FROM memory.owner AS o WHERE {within(one_user, "o")} LIMIT (SELECT few + 1 FROM size)
         ) AS counted
@@ -50,56 +76,92 @@ def beginning(one_user: bool) -> str:
     """  # noqa: S608 - made of constants
 
 
-def _near(model: Model, vector: str, narrowed: Narrowed, exact: bool, candidates: int, only: str = "") -> str:
+@cache
+def asked(one_user: bool) -> str:
+    """Of each of the words $3 in the language $4 its forms, how many of the newest memories within reach have one of
+    them, and how many these are; $5 now."""
+    return f"""
+    WITH sample AS MATERIALIZED (
+        SELECT {_UNPACKED} FROM memory.item AS i
+        WHERE {within(one_user, "i")} AND (i.expires_at IS NULL OR i.expires_at > $5::timestamptz)
+        ORDER BY i.created_at DESC, i.memory_id DESC LIMIT {SAMPLED}
+    ), asked AS MATERIALIZED (
+        SELECT place, forms, array_to_string(forms, ' | ')::tsquery AS any_form FROM memory.asked($3::text[], $4)
+    )
+    SELECT forms, (SELECT count(*) FROM sample WHERE words @@ any_form) AS count, sampled
+    FROM asked, (SELECT count(*) AS sampled FROM sample) AS counted ORDER BY place
+    """  # noqa: S608 - made of constants
+
+
+def _near(shape: Shape, model: Model, vector: str, only: str = "") -> str:
     # An exact search reads the owner's rows by index on both sides; beside an index scan the same condition twice
     # would make the planner expect so few rows that it leaves the index.
-    reach = f"{within(narrowed.user, 'e')} AND {within(narrowed.user, 'i')}" if exact else within(narrowed.user, "e")
-    size = model.dimensions
+    narrowed, size = shape.narrowed, model.dimensions
+    reach = " AND ".join(within(narrowed.user, alias) for alias in ("e", "i")[: 1 + shape.exact])
     distance = f"e.embedding::halfvec({size}) <=> (SELECT {vector}::real[]::halfvec({size}))"
     return f"""
         SELECT memory_id, 1 - ({distance}) AS similarity
         FROM memory.embedding AS e JOIN memory.item AS i USING (memory_id)
         WHERE {vector}::real[] IS NOT NULL AND e.model = '{model.name}' AND {reach} AND {narrowed.sql} {only}
-        ORDER BY ({distance}) {"+ 0" if exact else ""} LIMIT {candidates}
+        ORDER BY ({distance}) {"+ 0" if shape.exact else ""} LIMIT {shape.candidates}
     """  # noqa: S608 - made of constants; the model's name is checked by the store
 
 
-def _near_before(model: Model, previous: Model | None, narrowed: Narrowed, exact: bool, candidates: int) -> str:
+def _near_before(shape: Shape) -> str:
     """What only the previous model has a vector of. Its similarities are on another scale: it has places of its own."""
-    if previous is None:
-        return "SELECT NULL::text AS memory_id, NULL::float8 AS similarity WHERE $11::real[] IS NOT NULL"
+    if shape.previous is None:
+        return _nothing("similarity", "$11::real[]")
     only = f"""AND NOT EXISTS (
-            SELECT FROM memory.embedding AS n WHERE n.memory_id = e.memory_id AND n.model = '{model.name}'
+            SELECT FROM memory.embedding AS n WHERE n.memory_id = e.memory_id AND n.model = '{shape.model.name}'
         )"""
-    return _near(previous, "$11", narrowed, exact, candidates, only)
+    return _near(shape, shape.previous, "$11", only)
+
+
+def _worded(shape: Shape) -> str:
+    if not shape.forms:
+        return _nothing("share", "$7::text", "$14::text[]", "$15::bigint[]")
+    numbers = range(1, shape.forms + 1)
+    worth = " + ".join(f"CASE WHEN words @@ form{n} THEN ($15::bigint[])[{n}] ELSE 0 END" for n in numbers)
+    forms = ", ".join(f"($14::text[])[{n}]::tsquery AS form{n}" for n in numbers)
+    has_one = "words @@ $7::text::tsquery"
+    return f"""
+        SELECT memory_id, round(worth / (SELECT sum(each) FROM unnest($15::bigint[]) AS each), 4)::float8 AS share
+        FROM (
+            SELECT memory_id, created_at, {worth} AS worth FROM (
+                SELECT i.memory_id, i.created_at, {_UNPACKED} FROM memory.item AS i
+                WHERE {within(shape.narrowed.user, "i")} AND {shape.narrowed.sql}
+                  AND {"true" if shape.read_all else f"i.{has_one}"} OFFSET 0
+            ) AS item, (SELECT {forms} OFFSET 0) AS asked
+            WHERE {has_one}
+            ORDER BY worth DESC, created_at DESC, memory_id DESC LIMIT {shape.candidates}
+        ) AS ranked
+    """  # noqa: S608 - made of constants
+
+
+def _nothing(value: str, *unused: str) -> str:
+    """A ranking that is switched off; it names parameters that nothing else does."""
+    never = " AND ".join(f"{each} IS NOT NULL" for each in unused)
+    return f"SELECT NULL::text AS memory_id, NULL::float8 AS {value} WHERE {never} AND false"
 
 
 @lru_cache(maxsize=500)
-def search(model: Model, previous: Model | None, narrowed: Narrowed, exact: bool, candidates: int) -> str:
-    """$3 agent, $4 kind, $5 now, $6 vector, $7 words, $8 k, $9 whether to fuse, $10 least score, $11 vector by
-    the previous model, $12 half-life in seconds, $13 weight of importance.
+def search(shape: Shape) -> str:
+    """$3 agent, $4 kind, $5 now, $6 vector, $7 what has one of the words, $8 k, $9 whether to fuse, $10 least score,
+    $11 vector by the previous model, $12 half-life in seconds, $13 weight of importance, $14 forms of words, $15 what
+    each is worth.
 
-    A vector or words that are NULL switch that ranking off. `exact` compares all vectors within reach (the 0 that is
-    added keeps the index out of it); otherwise the model's HNSW index is scanned. The number of candidates is no
-    parameter, because a plan made without knowing it expects many. Each row says how many vectors were found near, and
-    there is one that says only this when nothing was found.
+    A vector that is NULL switches its ranking off. Each row says how many vectors were found near, and there is one
+    that says only this when nothing was found.
     """
     return f"""
-    WITH near AS MATERIALIZED ({_near(model, "$6", narrowed, exact, candidates)}
-    ), near_before AS MATERIALIZED ({_near_before(model, previous, narrowed, exact, candidates)}
-    ), worded AS MATERIALIZED (
-        SELECT memory_id, round((rank / {_RANK_OF_ALL})::numeric, 4)::float8 AS share
-        FROM (  -- equal shares have equal ranks, and rounding all that have a word takes longer than ranking them
-            SELECT i.memory_id, ts_rank(i.words, $7::tsquery) AS rank
-            FROM memory.item AS i
-            WHERE i.words @@ $7::tsquery AND {within(narrowed.user, "i")} AND {narrowed.sql}
-            ORDER BY rank DESC, i.created_at DESC, i.memory_id DESC LIMIT {candidates}
-        ) AS ranked
+    WITH near AS MATERIALIZED ({_near(shape, shape.model, "$6")}
+    ), near_before AS MATERIALIZED ({_near_before(shape)}
+    ), worded AS MATERIALIZED ({_worded(shape)}
     ), fused AS (
         SELECT memory_id, n.similarity, w.share,
                CASE WHEN $9::bool
                     THEN coalesce(1::float8 / ({FUSION_OFFSET} + n.place), 0)
-                       + coalesce(1::float8 / ({FUSION_OFFSET} + w.place), 0)
+                       + coalesce(w.share / ({FUSION_OFFSET} + w.place), 0)
                     ELSE coalesce(n.similarity, w.share) END AS relevance
         FROM (
             SELECT *, rank() OVER (ORDER BY similarity DESC) AS place FROM near
@@ -115,7 +177,7 @@ def search(model: Model, previous: Model | None, narrowed: Narrowed, exact: bool
             coalesce(0.5 ^ (greatest(0, extract(epoch FROM $5 - i.updated_at)::float8) / $12::float8), 1) AS recency,
             1 + $13::float8 * (i.importance - 0.5) AS weight
         ) AS t
-        WHERE {within(narrowed.user, "i")} AND ($10::float8 IS NULL OR f.relevance * t.recency * t.weight >= $10)
+        WHERE {within(shape.narrowed.user, "i")} AND ($10::float8 IS NULL OR f.relevance * t.recency * t.weight >= $10)
         ORDER BY score DESC, i.created_at DESC, i.memory_id DESC LIMIT $8
     ) AS found ON true
     ORDER BY score DESC, created_at DESC, memory_id DESC

@@ -22,8 +22,9 @@ from kit.errors import Conflict, Unavailable
 from kit.identity import Owner, Reach
 from services.memory.filters import Condition
 
-FUSION_OFFSET = 60
-"""The k of reciprocal rank fusion: a place n is worth 1 / (k + n). https://doi.org/10.1145/1571941.1572114"""
+FUSION_OFFSET = 2
+"""The k of reciprocal rank fusion: a place n is worth 1 / (k + n). https://doi.org/10.1145/1571941.1572114 has 60; see
+docs/adr/0036-rare-words-count-more.md."""
 VERSIONS_SHOWN = 200
 PAIRED = 1000
 """Memories that are compared with each other: half a million pairs."""
@@ -142,6 +143,11 @@ class Query:
     """By the embedder that was used before: finds what has no vector of the present one yet."""
 
     @property
+    def is_by_words(self) -> bool:
+        """Alone: also where no embedder could be asked."""
+        return self.vector is None and self.previous_vector is None
+
+    @property
     def candidates(self) -> int:
         """How many each ranking gives: more than are wanted where two are joined."""
         wanted = self.k if self.mode is not SearchMode.HYBRID else max(50, 2 * self.k)
@@ -198,8 +204,9 @@ class MemoryStore(Protocol):
     - A change keeps what was before it; purging and erasing leave nothing, of former versions either.
     - An expired or deleted memory is in no answer and stands in nobody's way.
     - A search's order, before recency and importance are counted in: the text ranking counts which share of the query's
-      words a memory has, newer first among equals; the vector ranking is by cosine; a hybrid search adds
-      1 / (FUSION_OFFSET + place) over both.
+      words a memory has, newer first among equals, and a word the more the rarer it is among the newest memories within
+      reach (`word_weights.py`); the vector ranking is by cosine; a hybrid search adds 1 / (FUSION_OFFSET + place) over
+      both, among the words times that share.
     - A store of a language counts the words' base forms beside the words as written, so a word that is there in another
       form alone counts half. The language's commonest words are looked for only when a query has no others.
     - Every call raises StoreAway, soon, when the store cannot be reached, and works again once it can.

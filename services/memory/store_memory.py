@@ -148,7 +148,9 @@ class InMemoryStore:
         return len(erased)
 
     async def search(self, reach: Reach, which: Filter, query: Query) -> list[MemoryHit]:
-        return found(self._meant(reach, which), query, which.now, self._language)
+        within = [row for row in self._rows.values() if row.is_within(reach) and row.lives(which.now)]
+        within.sort(key=lambda row: row.position, reverse=True)
+        return found(self._meant(reach, which), within, query, which.now, self._language)
 
     async def similar(
         self, owner: Owner, which: Filter, above: float, limit: int

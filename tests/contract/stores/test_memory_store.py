@@ -16,9 +16,20 @@ from kit.identity import Owner, Reach
 from kit.ids import new_id
 from services.memory.embedder_hashed import DIMENSIONS, NAME, vector_of
 from services.memory.pgvector import Options
-from services.memory.store import Change, Draft, Filter, MemoryStore, Position, Query, SameText, Wording
+from services.memory.store import (
+    FUSION_OFFSET,
+    Change,
+    Draft,
+    Filter,
+    MemoryStore,
+    Position,
+    Query,
+    SameText,
+    Wording,
+)
 from services.memory.store_memory import InMemoryStore
 from services.memory.store_pgvector import PgvectorStore
+from services.memory.word_weights import weight
 from services.memory.wording import digest, distinct_words
 from tests.fakes import FixedClock
 
@@ -339,24 +350,26 @@ async def test_the_memory_that_fits_best_comes_first(
 async def test_a_hit_says_how_and_how_well_it_matched(store: MemoryStore) -> None:
     await keep(store, *NOTES)
     (text,) = await store.search(ALICES, ALL, query("annette peanut", SearchMode.TEXT))
-    assert (text.score, text.text_rank, text.similarity, text.matched) == (0.5, 0.5, None, ["text"])
+    share = round(weight(1, len(NOTES)) / (weight(1, len(NOTES)) + weight(0, len(NOTES))), 4)
+    assert (text.score, text.text_rank, text.similarity, text.matched) == (share, share, None, ["text"])
     vector = await store.search(ALICES, ALL, query("allergic to peanuts", SearchMode.VECTOR))
     assert vector[0].score == vector[0].similarity == pytest.approx(1, abs=0.01)
     assert (vector[0].text_rank, vector[0].matched) == (None, ["vector"])
     assert len(vector) == 5
     best, *rest = await store.search(ALICES, ALL, query("peanuts", SearchMode.HYBRID))
-    assert best.score == pytest.approx(2 / 61)
+    assert best.score == pytest.approx(2 / (FUSION_OFFSET + 1))
     assert best.matched == ["vector", "text"]
     assert [hit.matched for hit in rest] == [["vector"]] * 4
-    assert rest[0].score == pytest.approx(1 / 62)
+    assert rest[0].score == pytest.approx(1 / (FUSION_OFFSET + 2))
     assert [hit.score for hit in rest] == sorted((hit.score for hit in rest), reverse=True)
 
 
 async def test_equals_in_the_text_ranking_share_a_place_and_come_newer_first(store: MemoryStore) -> None:
     await keep(store, "tea at nine", "tea at ten", "tea and cake at noon")
     hits = await store.search(ALICES, ALL, query("cake tea", SearchMode.TEXT))
+    share = round(weight(3, 3) / (weight(3, 3) + weight(1, 3)), 4)
     assert [(hit.memory.text, hit.text_rank) for hit in hits] == [
-        ("tea and cake at noon", 1.0), ("tea at ten", 0.5), ("tea at nine", 0.5),
+        ("tea and cake at noon", 1.0), ("tea at ten", share), ("tea at nine", share),
     ]  # fmt: skip
 
 

@@ -15,11 +15,12 @@ from services.memory.store import Change, Draft, Filter, Imported, MemoryStore, 
 from services.memory.store_memory import InMemoryStore
 from services.memory.store_pgvector import PgvectorStore
 from services.memory.upkeep import WordUpkeep
+from services.memory.word_weights import weight
 from services.memory.wording import digest, distinct_words
 from tests.fakes import FixedClock
 
 NOW = FixedClock().now()
-ALICE, ALICES = Owner("acme", "alice"), Reach("acme", "alice")
+ALICE, BOB, ALICES = Owner("acme", "alice"), Owner("acme", "bob"), Reach("acme", "alice")
 ALL = Filter(NOW)
 seconds = itertools.count()
 
@@ -40,12 +41,12 @@ async def opened(url: str, language: str) -> PgvectorStore:
     return store
 
 
-def worded(text: str) -> Wording:
-    return Wording(text, digest(text), distinct_words(text), None)
+def worded(text: str, vector: list[float] | None = None) -> Wording:
+    return Wording(text, digest(text), distinct_words(text), vector)
 
 
-def draft(text: str, **fields: Any) -> Draft:
-    return Draft(new_id("mem"), ALICE, worded(text), NOW + timedelta(seconds=next(seconds)), **fields)
+def draft(text: str, owner: Owner = ALICE, vector: list[float] | None = None, **fields: Any) -> Draft:
+    return Draft(new_id("mem"), owner, worded(text, vector), NOW + timedelta(seconds=next(seconds)), **fields)
 
 
 async def keep(store: MemoryStore, *texts: str) -> list[str]:
@@ -74,6 +75,36 @@ async def test_a_word_as_written_counts_twice_as_much_as_in_another_form(store: 
     await keep(store, "Banks is her name", "a bank by the river")
     assert await found(store, "Banks") == [("Banks is her name", 1.0), ("a bank by the river", 0.5)]
     assert await found(store, "bank") == [("a bank by the river", 1.0), ("Banks is her name", 0.5)]
+
+
+async def test_a_rare_word_outweighs_several_that_many_memories_have(store: MemoryStore) -> None:
+    common = [f"The team meeting about the budget, part {number}" for number in range(30)]
+    await keep(store, "Zanzibar", *common)
+    (first, share), (_, least), *_ = await found(store, "team meeting about the budget in Zanzibar")
+    assert first == "Zanzibar"
+    assert share == round(weight(1, 31) / (weight(1, 31) + 3 * weight(30, 31)), 4)
+    assert least == round(3 * weight(30, 31) / (weight(1, 31) + 3 * weight(30, 31)), 4)
+
+
+async def test_what_others_keep_or_what_is_gone_makes_no_word_common(store: MemoryStore) -> None:
+    await keep(store, "green tea", "black coffee")
+    alone = await found(store, "tea coffee maté")
+    await store.add([draft(f"tea {number}", owner=BOB) for number in range(50)])
+    gone = await store.add([draft(f"more tea {number}") for number in range(20)])
+    for each in gone:
+        await store.delete(ALICES, each.memory_id, NOW)
+    await store.add([draft(f"old tea {number}", expires_at=NOW) for number in range(20)])
+    assert await found(store, "tea coffee maté") == alone
+
+
+async def test_a_stray_word_does_not_come_before_what_is_near(store: MemoryStore) -> None:
+    near, further = [1.0, 0.0, 0.0], [0.8, 0.6, 0.0]
+    for text, vector in (("Green tea at breakfast", near), ("The morning train to Oslo", further)):
+        await store.add([draft(text, vector=vector)])
+    q = distinct_words("Which beverage would she like to have every single morning?")
+    hits = await store.search(ALICES, ALL, Query(SearchMode.HYBRID, near, q, 10))
+    assert [hit.memory.text for hit in hits] == ["Green tea at breakfast", "The morning train to Oslo"]
+    assert hits[1].matched == ["vector", "text"]
 
 
 async def test_names_that_are_alike_stay_apart(store: MemoryStore) -> None:
@@ -114,7 +145,7 @@ async def test_a_changed_text_and_a_large_batch_are_read_too(store: MemoryStore)
     await store.add([draft(f"meeting {number}") for number in range(60)])
     assert [text for text, _ in await found(store, "invoice")] == ["pays its invoices"]
     assert len(await found(store, "meetings")) == 10
-    assert (await found(store, "meetings 7"))[0] == ("meeting 7", 0.75)
+    assert (await found(store, "meetings 7"))[0][0] == "meeting 7"
 
 
 async def test_what_is_imported_is_read_too(store: MemoryStore) -> None:

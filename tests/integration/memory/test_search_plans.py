@@ -58,7 +58,14 @@ async def opened(url: str, exact_rows: int = 4000) -> PgvectorStore:
 
 
 def wording(number: int, drawn: random.Random) -> Wording:
-    return Wording(f"row {number}", digest(f"row {number}"), (), vector(drawn))
+    words = (
+        "row",
+        f"hundred{number // 100}",
+        f"place{number % 100}",
+        f"number{number}",
+        "even" if number % 2 else "odd",
+    )
+    return Wording(f"row {number}", digest(f"row {number}"), words, vector(drawn))
 
 
 def vector(drawn: random.Random) -> list[float]:
@@ -96,3 +103,23 @@ async def test_where_the_index_is_scanned_first_no_owner_goes_short(url: str) ->
 async def test_a_filter_that_leaves_few_rows_of_many_loses_none_of_them(url: str) -> None:
     """The index is gone through until enough are found that the filter lets pass, but not for ever."""
     assert await recall(url, 0, EVERYBODY, read({"eq": ["tag", 7]})) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("words", "k"),
+    [
+        (("number7", "row"), 5), (("hundred12", "place34"), 5), (("even", "row", "number9"), 50), (("row", "odd"), 20),
+        (("row", "nowhere"), 200), (("nowhere",), 5),
+    ],
+)  # fmt: skip
+async def test_where_not_all_are_ranked_by_words_the_best_come_first_and_none_goes_short(
+    url: str, words: tuple[str, ...], k: int
+) -> None:
+    all_ranked, chosen = await opened(url, ROWS), await opened(url, 0)
+    query = Query(SearchMode.TEXT, None, words, k)
+    truth = await all_ranked.search(EVERYBODY, Filter(NOW), query)
+    found = await chosen.search(EVERYBODY, Filter(NOW), query)
+    assert len(found) == (k if "row" in words or "place34" in words else 0)
+    assert [hit.text_rank for hit in found] == [hit.text_rank for hit in truth]
+    await all_ranked.close()
+    await chosen.close()
