@@ -11,10 +11,12 @@ import random
 import statistics
 import tempfile
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import asyncpg
 import structlog
@@ -26,6 +28,7 @@ from kit.identity import TENANT_WIDE, Owner, Principal
 from kit.ids import new_id
 from services.memory import statements, statements_additions, statements_search, statements_upkeep
 from services.memory.additions_pgvector import columns
+from services.memory.database import Pool
 from services.memory.pgvector import Options
 from services.memory.service import Look, MemoryService, Wanted
 from services.memory.store import CANDIDATES, Draft, Wording
@@ -38,10 +41,14 @@ EVERYBODY = Principal("acme", "operator", scopes=frozenset({TENANT_WIDE}))
 K = 10
 BUILD_MEMORY = "512MB"  # holds the graph of 100,000; with less of it building takes several times as long
 BATCH = 200
+CALLERS = 32
 NOISE = 0.07  # beside a unit centre: two texts of a cluster then have a cosine of about 0.6
 SHARES = {"a tenth": 0.1, "a hundredth": 0.01, "a thousandth": 0.001}
 COLOURS = ("red", "green", "blue", "amber", "black", "white", "violet", "golden")
 SIZES = ("tiny", "small", "large", "huge", "flat", "round", "tall", "wide")
+
+NamedRow: TypeAlias = tuple[str, str, list[float]]
+"""Whose, text, vector."""
 
 
 class ClusteredEmbedder:
@@ -102,6 +109,30 @@ class Bench:
         half = rows / 2
         report(f"store {rows:,} in batches of {BATCH}, rows/s", half / spent["ours"], half / spent["reference"])
         await self.bare.execute("ANALYZE memory.item; ANALYZE memory.embedding; ANALYZE memory.owner")
+
+    async def one_by_one(self, rows: int) -> None:
+        """CALLERS that store one memory after the other, of fifty owners; each side in turn, in four rounds."""
+        spent = {"ours": 0.0, "reference": 0.0}
+        pool = await asyncpg.create_pool(self.options.url, min_size=10, max_size=10)
+        for number in range(8):
+            side = "ours" if number % 2 else "reference"
+            texts = [f"one {number} {each} more thing" for each in range(rows // 8)]
+            left = iter([(f"user-{each % 50}", text, self.embedder.make(text)) for each, text in enumerate(texts)])
+            store = self._remember_one if side == "ours" else partial(self._insert_one, pool)
+            began = time.perf_counter()
+            await asyncio.gather(*(_each(store, left) for _ in range(CALLERS)))
+            spent[side] += time.perf_counter() - began
+            self.embedder.forget()
+        await pool.close()
+        half = rows / 2
+        report(f"store one by one, {CALLERS} callers, rows/s", half / spent["ours"], half / spent["reference"])
+
+    async def _remember_one(self, user: str, text: str, _: Sequence[float]) -> None:
+        await self.service.remember(EVERYBODY, [NewMemory(text=text, user_id=user)])
+
+    async def _insert_one(self, pool: Pool, user: str, text: str, vector: list[float]) -> None:
+        async with pool.acquire() as connection:
+            await connection.execute(statements_additions.ADD, *self._rows([text], [user], [vector]))
 
     def _text(self, number: int) -> str:
         return f"note {number} on a {COLOURS[number % 8]} {SIZES[number // 8 % 8]} thing"
@@ -172,6 +203,11 @@ class Bench:
                1000 / statistics.mean(times["reference"]))  # fmt: skip
 
 
+async def _each(store: Callable[[str, str, list[float]], Awaitable[None]], rows: Iterable[NamedRow]) -> None:
+    for row in rows:
+        await store(*row)
+
+
 async def timed(call: Awaitable[object]) -> float:
     """Milliseconds."""
     began = time.perf_counter()
@@ -195,6 +231,7 @@ async def run(folder: Path, rows: int, queries: int) -> None:
         service = MemoryService(store, Vectors(embedder), UsageCounts(store, clock), clock)
         bench = Bench(service, options, embedder, bare)
         await bench.fill(rows)
+        await bench.one_by_one(min(4_000, rows // 2))
         await bench.search(queries)
         print(
             f"HNSW index built over all at once, maintenance_work_mem {BUILD_MEMORY}: {await bench.build_index():.1f} s"

@@ -6,6 +6,7 @@ from typing import Any
 
 from bureau_contracts.memory import MemoryStored
 from services.memory import statements, statements_additions
+from services.memory.additions_together import Together
 from services.memory.database import Connection
 from services.memory.pgvector import OnPgvector, Options
 from services.memory.store import Draft, StoreAway
@@ -17,7 +18,14 @@ _ATTEMPTS = 3
 
 
 class Additions(OnPgvector):
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        self._together = Together(self._add, max(1, options.pool_size // 2))
+
     async def add(self, drafts: Sequence[Draft]) -> list[MemoryStored]:
+        return await (self._add(drafts) if len(drafts) >= COPIED_FROM else self._together.add(drafts))
+
+    async def _add(self, drafts: Sequence[Draft]) -> list[MemoryStored]:
         async with self._connection() as connection, connection.transaction():
             return await self.add_within(connection, drafts)
 
