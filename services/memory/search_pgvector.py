@@ -37,8 +37,13 @@ class Plan:
     def is_enough(self, rows: Sequence[Mapping[str, Any]], query: Query) -> bool:
         """A scan that gives few gave up, as a filter leaves too few rows in the index: what it missed is not known."""
         if query.is_by_words:
-            return len(rows) >= query.k
+            return len(found_in(rows)) >= query.k
         return query.vector is None or rows[0]["near"] >= query.candidates
+
+
+def found_in(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Without the one that only says how many vectors were found near."""
+    return [row for row in rows if row["memory_id"] is not None]
 
 
 def plans_beyond_few(query: Query, asked: Asked, within: int) -> Iterable[Plan]:
@@ -61,7 +66,7 @@ class Searches(OnPgvector):
                 rows = await self._carried_out(plan, connection, reach, which, query, asked, within)
                 if plan.is_enough(rows, query):
                     break
-        return [_hit(row) for row in rows if row["memory_id"] is not None]
+        return [_hit(row) for row in found_in(rows)]
 
     async def _asked(self, connection: Connection, reach: Reach, which: Filter, query: Query) -> Asked:
         if not query.words:

@@ -60,19 +60,20 @@ def slots_for(forms: int) -> int:
 
 @cache
 def beginning(one_user: bool) -> str:
-    """How many memories are few ($3 of a small table), and how many are within reach (counting stops where they are no
-    longer few)."""
+    """How many memories are few ($3 of a small table), and how many are within reach. Counting stops where there are as
+    many owners as memories are few: then all there are may be."""
     return f"""
     WITH size AS MATERIALIZED (
-        SELECT ceil($3::float8 * sqrt(greatest(1, reltuples / {SMALL_TABLE})))::bigint AS few
+        SELECT greatest(0, reltuples) AS memories,
+               ceil($3::float8 * sqrt(greatest(1, reltuples / {SMALL_TABLE})))::bigint AS few
         FROM pg_class WHERE oid = 'memory.item'::regclass
-    )
-    SELECT few, (
-        SELECT coalesce(sum(items), 0)::bigint FROM (
+    ), counted AS (
+        SELECT count(*) AS owners, coalesce(sum(items), 0)::bigint AS items FROM (
             SELECT o.items FROM memory.owner AS o WHERE {within(one_user, "o")} LIMIT (SELECT few + 1 FROM size)
-        ) AS counted
-    ) AS within
-    FROM size
+        ) AS looked_at
+    )
+    SELECT few, CASE WHEN owners > few THEN greatest(items, memories::bigint) ELSE items END AS within
+    FROM size, counted
     """  # noqa: S608 - made of constants
 
 

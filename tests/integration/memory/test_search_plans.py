@@ -109,7 +109,7 @@ async def test_a_filter_that_leaves_few_rows_of_many_loses_none_of_them(url: str
     ("words", "k"),
     [
         (("number7", "row"), 5), (("hundred12", "place34"), 5), (("even", "row", "number9"), 50), (("row", "odd"), 20),
-        (("row", "nowhere"), 200), (("nowhere",), 5),
+        (("row", "nowhere"), 200), (("row", "nowhere"), 1), (("nowhere",), 5),
     ],
 )  # fmt: skip
 async def test_where_not_all_are_ranked_by_words_the_best_come_first_and_none_goes_short(
