@@ -47,10 +47,10 @@ class House:
 
     async def search(self) -> tuple[bool, list[str]]:
         """Whether it was degraded, and what was found by both rankings."""
-        response = await self.alice.get("/memory/search", params={"q": "tea", "k": 100, "min_score": 0.02})
+        response = await self.alice.get("/memory/search", params={"q": "tea", "k": 100})
         assert response.status_code == 200, response.text
         answer = response.json()
-        return answer["degraded"], [hit["memory"]["text"] for hit in answer["results"]]
+        return answer["degraded"], [hit["memory"]["text"] for hit in answer["results"] if len(hit["matched"]) == 2]
 
     async def is_degraded(self) -> bool:
         return (await self.search())[0]
