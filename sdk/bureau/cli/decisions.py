@@ -1,13 +1,12 @@
 """What a human says of one step of a job: it passes, it does not, it is left out, it is another."""
 
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from bureau.cli.job_arguments import AsJson, Comment, JobId, StepIndex, report
-from bureau.cli.terminal import fail, run
+from bureau.cli.terminal import fail, json_of, run
 from bureau.runbooks import BadRunbook, read_step
 
 
@@ -19,7 +18,7 @@ def approve(
     as_json: AsJson = False,
 ) -> None:
     """Let a waiting step pass."""
-    known = None if result is None else _parsed(result)
+    known = None if result is None else json_of(result, "--result")
     report(run(lambda bureau: bureau.jobs.approve(job_id, step, comment=comment, result=known)), as_json=as_json)
 
 
@@ -48,10 +47,3 @@ def edit(
     except BadRunbook as error:
         fail(str(error))
     report(run(lambda bureau: bureau.jobs.edit(job_id, step, definition, comment=comment)), as_json=as_json)
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        fail(f"--result is no JSON ({error}); a text is written '\"so\"'")

@@ -7,9 +7,17 @@ from typing import Annotated
 
 import typer
 
-from bureau.cli.terminal import ago, console, run, short, show, table
+from bureau.cli.terminal import ago, console, json_of, run, short, show, table
 from bureau.client import Bureau
-from bureau_contracts.memory import ExportedMemory, MemoryKind, NewMemory, SearchDegraded, SupersedeMemory
+from bureau_contracts.memory import (
+    ExportedMemory,
+    MemoryKind,
+    MemorySearch,
+    NewMemory,
+    SearchDegraded,
+    SearchMode,
+    SupersedeMemory,
+)
 from bureau_contracts.memory_documents import DocumentType, NewDocument
 from bureau_contracts.memory_usage import ReportUse
 
@@ -44,11 +52,24 @@ def add(
 def search(
     query: Annotated[str, typer.Argument(help="What you look for.")],
     k: Annotated[int, typer.Option(min=1, max=100)] = 5,
+    mode: Annotated[SearchMode, typer.Option(help="By meaning and words, or one of them.")] = SearchMode.HYBRID,
+    kind: Annotated[MemoryKind | None, typer.Option()] = None,
+    agent: Annotated[str | None, typer.Option(help="Only what this agent stored.")] = None,
+    where: Annotated[
+        str | None, typer.Option("--filter", help='A condition on the metadata: {"eq": ["project", "atlas"]}.')
+    ] = None,
+    min_score: Annotated[float | None, typer.Option(help="Leave out what scores less.")] = None,
+    as_of: Annotated[str | None, typer.Option(help="What was true then: 2026-10-30T12:00:00Z.")] = None,
     user: User = None,
     as_json: AsJson = False,
 ) -> None:
     """The memories that fit best, and why."""
-    answer = run(lambda bureau: bureau.memory.search(query, k=k, user_id=user))
+    given = {
+        "q": query, "k": k, "mode": mode, "kind": kind, "agent": agent, "min_score": min_score, "user_id": user,
+        "as_of": as_of, "filter": where and json_of(where, "--filter"),
+    }  # fmt: skip
+    wanted = {name: value for name, value in given.items() if value is not None}
+    answer = run(lambda bureau: bureau.memory.find(MemorySearch.model_validate(wanted)))
     rows = [
         (hit.memory.memory_id, f"{hit.score:.3f}", "+".join(hit.matched), hit.memory.kind, short(hit.memory.text))
         for hit in answer.results
@@ -76,6 +97,42 @@ def delete(
     """Forget one memory; it can be restored for some days."""
     run(lambda bureau: bureau.memory.delete(memory_id, purge=purge))
     console.print(f"{memory_id} is {'erased' if purge else 'deleted'}")
+
+
+@commands.command()
+def history(memory_id: MemoryId, as_json: AsJson = False) -> None:
+    """What a memory said before it was changed."""
+    answer = run(lambda bureau: bureau.memory.history(memory_id))
+    rows = [(ago(each.replaced_at), each.kind, f"{each.importance:g}", short(each.text)) for each in answer.versions]
+    show(answer, as_json=as_json, table=lambda: table(("until", "kind", "importance", "text"), rows))
+
+
+@commands.command()
+def similar(
+    above: Annotated[float | None, typer.Option(help="Least similarity, up to 1.")] = None,
+    user: User = None,
+    as_json: AsJson = False,
+) -> None:
+    """Pairs of memories that say nearly the same."""
+    answer = run(lambda bureau: bureau.memory.similar(user_id=user, above=above))
+    rows = [
+        (each.memory_id, f"{pair.similarity:.3f}", short(each.text))
+        for pair in answer.pairs
+        for each in (pair.first, pair.second)
+    ]
+    show(answer, as_json=as_json, table=lambda: table(("memory", "similarity", "text"), rows))
+
+
+@commands.command()
+def erase(
+    user: Annotated[str, typer.Argument(help="Whose; another's needs a tenant-wide key.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Erase all that is known of one person, for good."""
+    if not yes:
+        typer.confirm(f"Erase all memories of {user}?", abort=True)
+    erased = run(lambda bureau: bureau.memory.erase(user))
+    console.print(f"{erased.erased} memories of {user} are erased")
 
 
 @commands.command("export")

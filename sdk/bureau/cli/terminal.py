@@ -1,13 +1,14 @@
 """What commands print: tables for people, JSON for scripts, one line for an error."""
 
 import asyncio
+import json
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import typer
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -38,6 +39,8 @@ def run(work: Callable[[Bureau], Awaitable[R]], *, interrupted: str = "") -> R:
         return asyncio.run(connected())
     except NotConfigured as error:
         fail(str(error), EXIT_NOT_CONFIGURED)
+    except ValidationError as error:
+        fail("; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()))
     except BureauError as error:
         trace = f"  (trace {error.trace_id})" if error.trace_id else ""
         fail(f"{error}{trace}", EXIT_FAILED)
@@ -50,6 +53,14 @@ def run(work: Callable[[Bureau], Awaitable[R]], *, interrupted: str = "") -> R:
 def fail(message: str, code: int = EXIT_FAILED) -> NoReturn:
     errors.print(f"[red]bureau:[/red] {_escape(message)}", highlight=False, soft_wrap=True)
     raise typer.Exit(code)
+
+
+def json_of(text: str, option: str) -> Any:
+    """The value that was given with an option."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        fail(f"{option} is no JSON ({error}); a text is written '\"so\"'")
 
 
 def show(answer: BaseModel, *, as_json: bool, table: Callable[[], RenderableType] | None = None) -> None:

@@ -20,6 +20,7 @@ COMMANDS = [
     ["sessions", "fork"], ["sessions", "rewind"], ["sessions", "branches"], ["sessions", "archive"],
     ["sessions", "backup"], ["sessions", "search"], ["sessions", "export"], ["sessions", "import"],
     ["sessions", "purge"], ["memory", "add"], ["memory", "search"], ["memory", "list"], ["memory", "delete"],
+    ["memory", "history"], ["memory", "similar"], ["memory", "erase"],
     ["jobs", "run"], ["jobs", "list"], ["jobs", "show"], ["jobs", "watch"], ["jobs", "pause"],
     ["jobs", "resume"], ["jobs", "cancel"], ["jobs", "retry"], ["jobs", "approve"], ["jobs", "reject"],
     ["jobs", "skip"], ["jobs", "edit"], ["jobs", "batch"], ["jobs", "dead"], ["jobs", "requeue"], ["jobs", "queues"],
