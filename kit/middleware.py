@@ -38,6 +38,7 @@ class TraceLayer:
 
     def __init__(self, app: ASGIApp, telemetry: Telemetry) -> None:
         self._app, self._telemetry = app, telemetry
+        self._probed: int = HTTPStatus.OK
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -64,12 +65,18 @@ class TraceLayer:
                 )
             finally:
                 annotate({"http.response.status_code": answer.status, "url.path": scope["path"]})
-                probe = scope["path"] == "/health" and answer.status == HTTPStatus.OK
-                report = log.debug if probe else log.info
+                report = log.debug if self._says_nothing_new(scope, answer.status) else log.info
                 report(
                     "http_request", method=scope.get("method", "WS"), path=scope["path"], status=answer.status,
                     duration_ms=round((time.perf_counter() - began) * 1000, 2), request_id=request_id, **fields,
                 )  # fmt: skip
+
+    def _says_nothing_new(self, scope: Scope, status: int) -> bool:
+        """Health is asked for again and again: that it stays as it was is no news."""
+        if scope["path"] != "/health":
+            return False
+        before, self._probed = self._probed, status
+        return status == before
 
 
 class _Answer:

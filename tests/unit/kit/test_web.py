@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from structlog.testing import capture_logs
 
 from bureau_contracts.problems import Problem
 from bureau_contracts.shapes import Request as RequestModel
@@ -236,6 +237,23 @@ async def test_health_tells_what_a_service_depends_on(checks: dict[str, Check], 
     assert (response.status_code, response.json()["status"]) == (code, status)
     assert set(response.json()["dependencies"]) == set(checks)
     assert "10.0.0.1" not in response.text
+
+
+async def test_health_is_logged_when_it_changes() -> None:
+    wells = iter((False, False, True, True, False))
+
+    async def at_times() -> str:
+        if not next(wells):
+            raise OSError("gone")
+        return ""
+
+    transport = httpx.ASGITransport(app_with({"db": Check(at_times)}))
+    async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
+        with capture_logs() as logs:
+            statuses = [(await client.get("/health")).status_code for _ in range(5)]
+    reported = [(each["status"], each["log_level"]) for each in logs if each["event"] == "http_request"]
+    assert reported == list(zip(statuses, ("info", "debug", "info", "debug", "info"), strict=True))
+    assert statuses == [503, 503, 200, 200, 503]
 
 
 async def test_the_openapi_document_names_the_shape_of_errors(client: httpx.AsyncClient) -> None:
