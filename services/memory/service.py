@@ -45,7 +45,7 @@ QUERY_WORDS = 32
 """How many of a query's words are looked up; a whole message may be the query."""
 LOOP_CHARACTERS = 10_000
 """Up to so many characters are read in the event loop (about a millisecond), more in a thread."""
-
+SHORTEST_HALF_LIFE = timedelta(seconds=1)
 
 PURGED_AT_ONCE = 1000
 
@@ -249,7 +249,8 @@ class MemoryService:
         vectors = QueryVectors() if look.mode is SearchMode.TEXT else await self._vectors.of_query(look.q)
         by_words = look.mode is not SearchMode.VECTOR or vectors == QueryVectors()
         words = distinct_words(look.q)[:QUERY_WORDS] if by_words else ()
-        half_life = None if look.half_life_days is None else timedelta(days=look.half_life_days)
+        days = look.half_life_days
+        half_life = None if days is None else max(SHORTEST_HALF_LIFE, timedelta(days=days))
         return Query(
             look.mode,
             vectors.present,

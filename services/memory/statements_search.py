@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 
 from services.memory.statements import MEMORY, Model, Narrowed, within
-from services.memory.store import FUSION_OFFSET
+from services.memory.store import FUSION_OFFSET, MOST_HALF_LIVES
 from services.memory.word_weights import MOST_FORMS, SAMPLED
 
 WORD_SLOTS = (8, 16, 32, MOST_FORMS)
@@ -175,7 +175,8 @@ def search(shape: Shape) -> str:
                f.relevance * t.recency * t.weight AS score
         FROM fused AS f JOIN memory.item AS i USING (memory_id) LEFT JOIN memory.usage AS u USING (memory_id),
         LATERAL (SELECT
-            coalesce(0.5 ^ (greatest(0, extract(epoch FROM $5 - i.updated_at)::float8) / $12::float8), 1) AS recency,
+            CASE WHEN $12::float8 IS NULL THEN 1 ELSE 0.5 ^ least({MOST_HALF_LIVES},
+                greatest(0, extract(epoch FROM $5 - i.updated_at)::float8) / $12) END AS recency,
             1 + $13::float8 * (i.importance - 0.5) AS weight
         ) AS t
         WHERE {within(shape.narrowed.user, "i")} AND ($10::float8 IS NULL OR f.relevance * t.recency * t.weight >= $10)
