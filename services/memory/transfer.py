@@ -1,6 +1,7 @@
 """Export and import of memories: everything that is known of them but their vectors, which are made anew."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -17,6 +18,7 @@ from kit.clock import Clock
 from kit.errors import Invalid
 from kit.identity import Owner, Principal
 from kit.logs import get_logger
+from services.memory.moments import utc
 from services.memory.store import Imported, MemoryStore, Wording
 from services.memory.vectors import Vectors
 from services.memory.wording import digest, distinct_words
@@ -74,7 +76,19 @@ def _checked(number: int, exported: ExportedMemory) -> Memory:
         problem = error.errors()[0]
         place = ".".join(map(str, ["memories", number, *problem["loc"]]))
         raise BadExport(f"{place}: {problem['msg']}") from None
+    for name, moment in _moments(exported):
+        try:
+            utc(moment)
+        except Invalid as error:
+            raise BadExport(f"memories.{number}.{name}: {error.detail}") from None
     return memory
+
+
+def _moments(exported: ExportedMemory) -> Iterator[tuple[str, datetime | None]]:
+    for name in ("valid_from", "valid_to", "expires_at", "created_at", "updated_at"):
+        yield name, getattr(exported.memory, name)
+    for place, version in enumerate(exported.versions):
+        yield f"versions.{place}.replaced_at", version.replaced_at
 
 
 def _owned(memory: Memory, owner: Owner) -> Memory:
