@@ -123,3 +123,25 @@ async def test_where_not_all_are_ranked_by_words_the_best_come_first_and_none_go
     assert [hit.text_rank for hit in found] == [hit.text_rank for hit in truth]
     await all_ranked.close()
     await chosen.close()
+
+
+async def test_an_owner_that_stored_much_since_postgres_counted_rows_is_read_once_and_not_once_a_row(url: str) -> None:
+    store = PgvectorStore(Options(url, "drawn-16", DIMENSIONS, pool_size=1, search_timeout_seconds=60))
+    await store.prepare()
+    drawn, many = random.Random(3), 400
+    owner, reach = Owner("globex", "ann"), Reach("globex", "ann")
+    await store.add([Draft(new_id("mem"), owner, wording(ROWS + number, drawn), NOW) for number in range(many)])
+    before = await rows_read(store)
+    assert len(await store.search(reach, Filter(NOW), Query(SearchMode.HYBRID, vector(drawn), ("row",), K))) == K
+    searched = await rows_read(store)
+    assert many <= searched - before < 20 * many
+    await store.erase(owner)
+    await store.close()
+
+
+async def rows_read(store: PgvectorStore) -> int:
+    """By the one connection of this store, and all others."""
+    async with store.database.connection(10) as connection:
+        await connection.execute("SELECT pg_stat_force_next_flush()")
+        counted = "SELECT sum(seq_tup_read + idx_tup_fetch) FROM pg_stat_user_tables WHERE schemaname = 'memory'"
+        return int(await connection.fetchval(counted))
