@@ -168,8 +168,8 @@ def search(shape: Shape) -> str:
     $11 vector by the previous model, $12 half-life in seconds, $13 weight of importance, $14 forms of words, $15 what
     each is worth.
 
-    A vector that is NULL switches its ranking off. Each row says how many vectors were found near, and there is one
-    that says only this when nothing was found.
+    A vector that is NULL switches its ranking off. Each row says how many vectors were found near, of both models, and
+    there is one that says only this when nothing was found.
     """
     return f"""
     WITH near AS MATERIALIZED ({_near(shape, shape.model, "$6")}
@@ -187,7 +187,9 @@ def search(shape: Shape) -> str:
         ) AS n
         FULL JOIN (SELECT *, rank() OVER (ORDER BY share DESC) AS place FROM worded) AS w USING (memory_id)
     )
-    SELECT found.*, scanned.near FROM (SELECT count(*) AS near FROM near) AS scanned LEFT JOIN LATERAL (
+    SELECT found.*, scanned.near FROM (
+        SELECT (SELECT count(*) FROM near) + (SELECT count(*) FROM near_before) AS near
+    ) AS scanned LEFT JOIN LATERAL (
         SELECT {MEMORY}, f.similarity, f.share, f.relevance, t.recency, t.weight,
                f.relevance * t.recency * t.weight AS score
         FROM fused AS f JOIN memory.item AS i USING (memory_id) LEFT JOIN memory.usage AS u USING (memory_id),

@@ -12,6 +12,7 @@ from kit.identity import Owner, Reach
 from kit.ids import new_id
 from services.memory.filters import Condition, read
 from services.memory.pgvector import Options
+from services.memory.statements import Model
 from services.memory.store import Draft, Filter, Query, Wording
 from services.memory.store_pgvector import PgvectorStore
 from services.memory.wording import digest
@@ -136,6 +137,21 @@ async def test_an_owner_that_stored_much_since_postgres_counted_rows_is_read_onc
     searched = await rows_read(store)
     assert many <= searched - before < 20 * many
     await store.erase(owner)
+    await store.close()
+
+
+async def test_while_a_model_changes_the_index_of_the_one_before_is_enough(url: str) -> None:
+    options = Options(
+        url, "drawn-anew", DIMENSIONS, pool_size=1, exact_rows=0, search_timeout_seconds=60,
+        previous=Model("drawn-16", DIMENSIONS),
+    )  # fmt: skip
+    store = PgvectorStore(options)
+    await store.prepare()
+    drawn = random.Random(4)
+    query = Query(SearchMode.VECTOR, vector(drawn), (), K, previous_vector=vector(drawn))
+    before = await rows_read(store)
+    assert len(await store.search(EVERYBODY, Filter(NOW), query)) == K
+    assert await rows_read(store) - before < 3 * ROWS, "comparing all after that reads as many several times more"
     await store.close()
 
 
