@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bureau_contracts.memory import MemoryStored
 from kit.tasks import unbroken
-from services.memory.store import Draft, StoreAway
+from services.memory.store import Draft, InTheWay, StoreAway
 
 MOST_TOGETHER = 200
 """Memories of one statement: the first caller waits for the last."""
@@ -65,7 +65,8 @@ class Together:
         try:
             stored = iter(await self._add([draft for each in additions for draft in each.drafts]))
         except Exception as error:  # noqa: BLE001 - the outermost layer: the error is its callers' to handle
-            if len(additions) > 1 and not isinstance(error, StoreAway):
+            away = isinstance(error, StoreAway) and not isinstance(error, InTheWay)
+            if len(additions) > 1 and not away:
                 for each in additions:  # one of them cannot be stored, and finds out for itself
                     await self._store([each])
                 return

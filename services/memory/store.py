@@ -43,6 +43,10 @@ class StoreAway(Unavailable):
     code = "memory_store_away"
 
 
+class InTheWay(StoreAway):
+    """Another change was in the way of a call, which was not carried out: the store itself is there."""
+
+
 class Superseded(Conflict):
     """It is kept as it was: something else is true since."""
 
