@@ -7,7 +7,7 @@ import pytest
 
 from bureau_contracts.memory import MemoryStored
 from kit.identity import Owner
-from services.memory.additions_together import MOST_TOGETHER, Together
+from services.memory.additions_together import MOST_CHARACTERS, MOST_TOGETHER, Together
 from services.memory.store import Draft, InTheWay, StoreAway, Wording
 from tests.fakes import FixedClock
 
@@ -146,3 +146,13 @@ async def test_no_statement_grows_beyond_its_bound(store: Store) -> None:
     store.let.set()
     await asyncio.gather(*tasks)
     assert [len(call) for call in store.calls] == [40, MOST_TOGETHER, MOST_TOGETHER, 40]
+
+
+async def test_large_texts_are_not_gathered_beyond_their_bound_either(store: Store) -> None:
+    together = Together(store.add, lanes=1)
+    large = "x" * (MOST_CHARACTERS // 2)
+    tasks = [adding(together, text) for text in ("first", large, "small", f"{large}y", "another")]
+    await started(*tasks)
+    store.let.set()
+    await asyncio.gather(*tasks)
+    assert store.calls == [["first"], [large, "small", "another"], [f"{large}y"]]
