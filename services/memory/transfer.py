@@ -1,5 +1,6 @@
 """Export and import of memories: everything that is known of them but their vectors, which are made anew."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
@@ -48,10 +49,11 @@ class Transfer:
         owners = [principal.owner(_checked(number, each).user_id) for number, each in enumerate(exported)]
         texts = [each.memory.text for each in exported]
         vectors = await self._vectors.of_texts(texts)
-        wordings = [
-            Wording(text, digest(text), distinct_words(text), vector)
-            for text, vector in zip(texts, vectors, strict=True)
-        ]
+
+        def read() -> list[Wording]:
+            return [Wording(t, digest(t), distinct_words(t), v) for t, v in zip(texts, vectors, strict=True)]
+
+        wordings = await asyncio.to_thread(read)  # a body's texts take more than a second
         imports = [
             Imported(_owned(each.memory, owner), wording, each.versions)
             for each, owner, wording in zip(exported, owners, wordings, strict=True)
