@@ -9,7 +9,7 @@ from services.memory import statements, statements_additions
 from services.memory.additions_together import Together
 from services.memory.database import Connection
 from services.memory.pgvector import OnPgvector, Options
-from services.memory.store import Draft, StoreAway
+from services.memory.store import Draft, InTheWay
 
 COPIED_FROM = 50
 """Memories of one call that are copied into Postgres; fewer are parameters of one statement, which is quicker then."""
@@ -40,7 +40,7 @@ class Additions(OnPgvector):
                 placed[row["memory_id"]] = MemoryStored(memory_id=row["memory_id"], created=True)
             rest = [draft for draft in missing if draft.memory_id not in placed]
             placed |= await self._stored_before(connection, rest)
-        raise StoreAway("the same text is being stored and deleted again and again")
+        raise InTheWay("the same text is being stored and deleted again and again")
 
     async def _insert(self, connection: Connection, drafts: Sequence[Draft]) -> list[Mapping[str, Any]]:
         """The IDs of those that were not there; the rest is passed over."""

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 from bureau_contracts.memory import MemoryStored
 from kit.tasks import unbroken
-from services.memory.store import Draft, StoreAway
+from services.memory.store import Draft, InTheWay, StoreAway
 
 MOST_TOGETHER = 200
 """Memories of one statement: the first caller waits for the last."""
+MOST_CHARACTERS = 100_000
+"""Of one statement's texts: a text of so many alone takes Postgres half a second."""
 
 Add = Callable[[Sequence[Draft]], Awaitable[list[MemoryStored]]]
 
@@ -18,6 +20,10 @@ Add = Callable[[Sequence[Draft]], Awaitable[list[MemoryStored]]]
 class _Addition:
     drafts: Sequence[Draft]
     stored: "asyncio.Future[list[MemoryStored]]"
+
+    @property
+    def characters(self) -> int:
+        return sum(len(draft.wording.text) for draft in self.drafts)
 
     @property
     def has_vectors(self) -> bool:
@@ -49,12 +55,13 @@ class Together:
 
     def _taken(self) -> list[_Addition]:
         """What waits, from the first that is like the longest waiting one: with vectors, or without."""
-        first, memories = self._waiting[0], 0
+        first, memories, characters = self._waiting[0], 0, 0
         taken, left = list[_Addition](), list[_Addition]()
         for each in self._waiting:
-            room = each is first or memories + len(each.drafts) <= MOST_TOGETHER
-            if room and each.has_vectors == first.has_vectors:
+            fits = memories + len(each.drafts) <= MOST_TOGETHER and characters + each.characters <= MOST_CHARACTERS
+            if (each is first or fits) and each.has_vectors == first.has_vectors:
                 memories += len(each.drafts)
+                characters += each.characters
                 taken.append(each)
             else:
                 left.append(each)
@@ -65,7 +72,8 @@ class Together:
         try:
             stored = iter(await self._add([draft for each in additions for draft in each.drafts]))
         except Exception as error:  # noqa: BLE001 - the outermost layer: the error is its callers' to handle
-            if len(additions) > 1 and not isinstance(error, StoreAway):
+            away = isinstance(error, StoreAway) and not isinstance(error, InTheWay)
+            if len(additions) > 1 and not away:
                 for each in additions:  # one of them cannot be stored, and finds out for itself
                     await self._store([each])
                 return

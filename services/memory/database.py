@@ -10,7 +10,7 @@ import asyncpg
 
 from kit.logs import get_logger
 from kit.tasks import unbroken
-from services.memory.store import StoreAway
+from services.memory.store import InTheWay, StoreAway
 
 log = get_logger(__name__)
 
@@ -116,7 +116,7 @@ class Database:
             self._remember(error)
             raise StoreAway("the memory's database is away") from error
         except asyncpg.TransactionRollbackError as error:
-            raise StoreAway("another change was in the way") from error
+            raise InTheWay("another change was in the way") from error
         else:
             if self._away_until:
                 self._away_until = 0.0

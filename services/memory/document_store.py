@@ -48,4 +48,4 @@ class DocumentStore(Protocol):
         """With all its chunks, at once."""
 
     async def erase(self, owner: Owner) -> None:
-        """The records; the chunks go with the owner's memories."""
+        """The records; the chunks go with the owner's memories, before, and with them those that were added since."""

@@ -72,15 +72,20 @@ WHERE i.tenant = $1 AND ($2::text IS NULL OR i.user_id = $2) AND c.document_id =
 ORDER BY c.position
 """  # noqa: S608 - made of constants
 
+_LOCK = """
+SELECT document_id FROM memory.document
+WHERE tenant = $1 AND ($2::text IS NULL OR user_id = $2) AND ($3::text IS NULL OR document_id = $3)
+ORDER BY document_id FOR UPDATE
+"""
+"""Waits for a new version that is being stored: a statement that began before that does not see its chunks."""
+
 _DELETE = """
 WITH gone AS (
     DELETE FROM memory.item WHERE tenant = $1 AND ($2::text IS NULL OR user_id = $2)
-      AND memory_id IN (SELECT memory_id FROM memory.chunk WHERE document_id = $3)
+      AND memory_id IN (SELECT memory_id FROM memory.chunk WHERE document_id = ANY($3::text[]))
 )
-DELETE FROM memory.document WHERE tenant = $1 AND ($2::text IS NULL OR user_id = $2) AND document_id = $3
+DELETE FROM memory.document WHERE tenant = $1 AND ($2::text IS NULL OR user_id = $2) AND document_id = ANY($3::text[])
 """
-
-_ERASE = "DELETE FROM memory.document WHERE tenant = $1 AND user_id = $2"
 
 
 class PostgresDocumentStore:
@@ -144,13 +149,16 @@ class PostgresDocumentStore:
         return [memory_of(row) for row in rows]
 
     async def delete(self, reach: Reach, document_id: str) -> bool:
-        async with self._database.connection(self._timeout) as connection:
-            status = await connection.execute(_DELETE, reach.tenant, reach.user, document_id)
-        return not status.endswith(" 0")
+        return await self._delete(reach, document_id) > 0
 
     async def erase(self, owner: Owner) -> None:
-        async with self._database.connection(self._timeout) as connection:
-            await connection.execute(_ERASE, owner.tenant, owner.user)
+        await self._delete(Reach(owner.tenant, owner.user), None)
+
+    async def _delete(self, reach: Reach, document_id: str | None) -> int:
+        async with self._database.connection(self._timeout) as connection, connection.transaction():
+            rows = await connection.fetch(_LOCK, reach.tenant, reach.user, document_id)
+            await connection.execute(_DELETE, reach.tenant, reach.user, [row["document_id"] for row in rows])
+        return len(rows)
 
 
 def _document(row: Any) -> Document:

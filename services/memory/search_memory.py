@@ -10,7 +10,7 @@ from operator import mul
 from bureau_contracts.memory import Memory, MemoryHit, SearchMode
 from services.memory.english_memory import COMMON, base_form
 from services.memory.rows_memory import Row
-from services.memory.store import FUSION_OFFSET, Query
+from services.memory.store import FUSION_OFFSET, MOST_HALF_LIVES, Query
 from services.memory.word_weights import SAMPLED, Asked, AskedWord
 
 
@@ -100,7 +100,7 @@ def _cosine(one: Sequence[float], other: Sequence[float]) -> float:
 def _recency(memory: Memory, now: datetime, query: Query) -> float:
     if query.half_life is None:
         return 1.0
-    return float(0.5 ** (max(timedelta(), now - memory.updated_at) / query.half_life))
+    return float(0.5 ** min(MOST_HALF_LIVES, max(timedelta(), now - memory.updated_at) / query.half_life))
 
 
 def _share_of(query: Query, within: Sequence[Row], language: Language) -> Callable[[Row], float | None]:

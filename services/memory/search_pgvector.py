@@ -38,7 +38,7 @@ class Plan:
         """A scan that gives few gave up, as a filter leaves too few rows in the index: what it missed is not known."""
         if query.is_by_words:
             return len(found_in(rows)) >= query.k
-        return query.vector is None or rows[0]["near"] >= query.candidates
+        return int(rows[0]["near"]) >= query.candidates
 
 
 def found_in(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
 from bureau_contracts.memory import (
@@ -25,12 +25,13 @@ from bureau_contracts.memory import (
     SupersedeMemory,
 )
 from kit.clock import Clock
-from kit.errors import Invalid, NotFound
+from kit.errors import NotFound
 from kit.identity import Owner, Principal
 from kit.ids import new_id
 from kit.logs import get_logger
 from kit.telemetry import current_trace_id, span
 from services.memory.filters import Condition
+from services.memory.moments import utc
 from services.memory.store import Change, Draft, Filter, MemoryStore, Position, Query, StoreAway, Wording
 from services.memory.usage import UsageCounts
 from services.memory.use_log import UseLog
@@ -45,7 +46,7 @@ QUERY_WORDS = 32
 """How many of a query's words are looked up; a whole message may be the query."""
 LOOP_CHARACTERS = 10_000
 """Up to so many characters are read in the event loop (about a millisecond), more in a thread."""
-
+SHORTEST_HALF_LIFE = timedelta(seconds=1)
 
 PURGED_AT_ONCE = 1000
 
@@ -116,7 +117,7 @@ class MemoryService:
     async def remember(self, principal: Principal, memories: Sequence[NewMemory]) -> list[MemoryStored]:
         """Stores all or none. A text that its owner has already keeps its first ID."""
         owners = [principal.owner(memory.user_id) for memory in memories]
-        expiries = [_utc(memory.expires_at) for memory in memories]
+        expiries = [utc(memory.expires_at) for memory in memories]
         wordings = await self._worded([memory.text for memory in memories])
         now = self._clock.now()
         drafts = [
@@ -184,7 +185,7 @@ class MemoryService:
             metadata=patch.metadata,
             importance=patch.importance,
             quarantined=patch.quarantined,
-            expires_at=_utc(patch.expires_at),
+            expires_at=utc(patch.expires_at),
             lasts=patch.expires_at is None and "expires_at" in patch.model_fields_set,
         )
         memory = _found(await self._store.update(principal.reach(), memory_id, change, self._clock.now()))
@@ -242,14 +243,15 @@ class MemoryService:
     def _filter(self, wanted: Wanted) -> Filter:
         return Filter(
             self._clock.now(), wanted.agent, wanted.kind, wanted.metadata, wanted.origins, wanted.but_origins,
-            wanted.quarantined, _utc(wanted.as_of), wanted.superseded,
+            wanted.quarantined, utc(wanted.as_of), wanted.superseded,
         )  # fmt: skip
 
     async def _query(self, look: Look) -> Query:
         vectors = QueryVectors() if look.mode is SearchMode.TEXT else await self._vectors.of_query(look.q)
         by_words = look.mode is not SearchMode.VECTOR or vectors == QueryVectors()
         words = distinct_words(look.q)[:QUERY_WORDS] if by_words else ()
-        half_life = None if look.half_life_days is None else timedelta(days=look.half_life_days)
+        days = look.half_life_days
+        half_life = None if days is None else max(SHORTEST_HALF_LIFE, timedelta(days=days))
         return Query(
             look.mode,
             vectors.present,
@@ -274,10 +276,3 @@ def _found(thing: T | None) -> T:
     if thing is None:
         raise MemoryNotFound("no memory with this ID within your reach")
     return thing
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    try:
-        return moment and moment.astimezone(UTC)
-    except OverflowError:
-        raise Invalid("a time before the year 1 or after the year 9999 in UTC") from None

@@ -17,8 +17,9 @@ class Settings(ServerSettings):
     port: int = Field(8005, ge=0, le=65535)
     database_url: SecretStr = SecretStr("postgresql://bureau@127.0.0.1:5432/bureau")
     """Postgres 15 or newer with pgvector 0.8 or newer. It may be away when the service starts."""
-    pool_size: int = Field(10, ge=1, le=200)
-    """Connections to Postgres at most."""
+    pool_size: int = Field(10, ge=4, le=200)
+    """Connections to Postgres at most. Two readings of conversations and the upkeep hold one each while they ask for
+    another."""
     statement_cache_size: int = Field(100, ge=0)
     """Prepared statements per connection; 0 behind a pgbouncer in transaction mode."""
     embedder: Annotated[str, Field(pattern=_EMBEDDER, max_length=200)] = "hashed"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 
 from services.memory.statements import MEMORY, Model, Narrowed, within
-from services.memory.store import FUSION_OFFSET
+from services.memory.store import FUSION_OFFSET, MOST_HALF_LIVES
 from services.memory.word_weights import MOST_FORMS, SAMPLED
 
 WORD_SLOTS = (8, 16, 32, MOST_FORMS)
@@ -95,17 +95,34 @@ def asked(one_user: bool) -> str:
 
 
 def _near(shape: Shape, model: Model, vector: str, only: str = "") -> str:
-    # An exact search reads the owner's rows by index on both sides; beside an index scan the same condition twice
-    # would make the planner expect so few rows that it leaves the index.
     narrowed, size = shape.narrowed, model.dimensions
-    reach = " AND ".join(within(narrowed.user, alias) for alias in ("e", "i")[: 1 + shape.exact])
     distance = f"e.embedding::halfvec({size}) <=> (SELECT {vector}::real[]::halfvec({size}))"
+    vectors = f"{vector}::real[] IS NOT NULL AND e.model = '{model.name}' AND {within(narrowed.user, 'e')} {only}"
+    if shape.exact and (shape.read_all or narrowed.user):
+        source = _joined(vectors, narrowed)
+    else:
+        # Beside an index scan the same reach twice would make the planner expect so few rows that it leaves the index.
+        reach = within(narrowed.user, "i") if shape.exact else "true"
+        source = f"memory.embedding AS e JOIN memory.item AS i USING (memory_id) WHERE {vectors} AND {reach}"
+        source += f" AND {narrowed.sql}"
     return f"""
-        SELECT memory_id, 1 - ({distance}) AS similarity
-        FROM memory.embedding AS e JOIN memory.item AS i USING (memory_id)
-        WHERE {vector}::real[] IS NOT NULL AND e.model = '{model.name}' AND {reach} AND {narrowed.sql} {only}
+        SELECT memory_id, 1 - ({distance}) AS similarity FROM {source}
         ORDER BY ({distance}) {"+ 0" if shape.exact else ""} LIMIT {shape.candidates}
     """  # noqa: S608 - made of constants; the model's name is checked by the store
+
+
+def _joined(vectors: str, narrowed: Narrowed) -> str:
+    """What is within reach, read by index on both sides. An owner that stored much since the last ANALYZE is taken for
+    one of a row or two, and then each row would be compared with each; a full join is never made like that."""
+    return f"""(
+            SELECT memory_id, e.embedding FROM (
+                SELECT memory_id, embedding FROM memory.embedding AS e WHERE {vectors} OFFSET 0
+            ) AS e FULL JOIN (
+                SELECT memory_id, true AS meant FROM memory.item AS i
+                WHERE {within(narrowed.user, "i")} AND {narrowed.sql} OFFSET 0
+            ) AS i USING (memory_id)
+            WHERE coalesce(i.meant AND e.embedding IS NOT NULL, false)
+        ) AS e"""  # noqa: S608 - made of constants
 
 
 def _near_before(shape: Shape) -> str:
@@ -151,8 +168,8 @@ def search(shape: Shape) -> str:
     $11 vector by the previous model, $12 half-life in seconds, $13 weight of importance, $14 forms of words, $15 what
     each is worth.
 
-    A vector that is NULL switches its ranking off. Each row says how many vectors were found near, and there is one
-    that says only this when nothing was found.
+    A vector that is NULL switches its ranking off. Each row says how many vectors were found near, of both models, and
+    there is one that says only this when nothing was found.
     """
     return f"""
     WITH near AS MATERIALIZED ({_near(shape, shape.model, "$6")}
@@ -170,12 +187,15 @@ def search(shape: Shape) -> str:
         ) AS n
         FULL JOIN (SELECT *, rank() OVER (ORDER BY share DESC) AS place FROM worded) AS w USING (memory_id)
     )
-    SELECT found.*, scanned.near FROM (SELECT count(*) AS near FROM near) AS scanned LEFT JOIN LATERAL (
+    SELECT found.*, scanned.near FROM (
+        SELECT (SELECT count(*) FROM near) + (SELECT count(*) FROM near_before) AS near
+    ) AS scanned LEFT JOIN LATERAL (
         SELECT {MEMORY}, f.similarity, f.share, f.relevance, t.recency, t.weight,
                f.relevance * t.recency * t.weight AS score
         FROM fused AS f JOIN memory.item AS i USING (memory_id) LEFT JOIN memory.usage AS u USING (memory_id),
         LATERAL (SELECT
-            coalesce(0.5 ^ (greatest(0, extract(epoch FROM $5 - i.updated_at)::float8) / $12::float8), 1) AS recency,
+            CASE WHEN $12::float8 IS NULL THEN 1 ELSE 0.5 ^ least({MOST_HALF_LIVES},
+                greatest(0, extract(epoch FROM $5 - i.updated_at)::float8) / $12) END AS recency,
             1 + $13::float8 * (i.importance - 0.5) AS weight
         ) AS t
         WHERE {within(shape.narrowed.user, "i")} AND ($10::float8 IS NULL OR f.relevance * t.recency * t.weight >= $10)
@@ -193,7 +213,7 @@ def similar(model: Model, narrowed: Narrowed, paired: int) -> str:
     WITH paired AS MATERIALIZED (
         SELECT i.memory_id, i.agent, e.embedding::halfvec({size}) AS vector
         FROM memory.item AS i JOIN memory.embedding AS e USING (memory_id)
-        WHERE {within(True, "i")} AND {within(True, "e")} AND e.model = '{model.name}' AND {narrowed.sql}
+        WHERE {within(True, "i")} AND e.model = '{model.name}' AND {narrowed.sql}
         ORDER BY i.created_at DESC, i.memory_id DESC LIMIT {paired}
     )
     SELECT one.memory_id AS first, other.memory_id AS second, 1 - (one.vector <=> other.vector) AS similarity

@@ -25,6 +25,8 @@ from services.memory.filters import Condition
 FUSION_OFFSET = 2
 """The k of reciprocal rank fusion: a place n is worth 1 / (k + n). https://doi.org/10.1145/1571941.1572114 has 60; see
 docs/adr/0036-rare-words-count-more.md."""
+MOST_HALF_LIVES = 500
+"""Age counts up to so many of them: what is left then is still a number, which smaller ones soon are not."""
 VERSIONS_SHOWN = 200
 PAIRED = 1000
 """Memories that are compared with each other: half a million pairs."""
@@ -39,6 +41,10 @@ class StoreAway(Unavailable):
     """The store cannot be asked now. A call that was under way may or may not have been carried out."""
 
     code = "memory_store_away"
+
+
+class InTheWay(StoreAway):
+    """Another change was in the way of a call, which was not carried out: the store itself is there."""
 
 
 class Superseded(Conflict):

@@ -1,6 +1,8 @@
 """Export and import of memories: everything that is known of them but their vectors, which are made anew."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -17,6 +19,7 @@ from kit.clock import Clock
 from kit.errors import Invalid
 from kit.identity import Owner, Principal
 from kit.logs import get_logger
+from services.memory.moments import utc
 from services.memory.store import Imported, MemoryStore, Wording
 from services.memory.vectors import Vectors
 from services.memory.wording import digest, distinct_words
@@ -46,10 +49,11 @@ class Transfer:
         owners = [principal.owner(_checked(number, each).user_id) for number, each in enumerate(exported)]
         texts = [each.memory.text for each in exported]
         vectors = await self._vectors.of_texts(texts)
-        wordings = [
-            Wording(text, digest(text), distinct_words(text), vector)
-            for text, vector in zip(texts, vectors, strict=True)
-        ]
+
+        def read() -> list[Wording]:
+            return [Wording(t, digest(t), distinct_words(t), v) for t, v in zip(texts, vectors, strict=True)]
+
+        wordings = await asyncio.to_thread(read)  # a body's texts take more than a second
         imports = [
             Imported(_owned(each.memory, owner), wording, each.versions)
             for each, owner, wording in zip(exported, owners, wordings, strict=True)
@@ -74,7 +78,19 @@ def _checked(number: int, exported: ExportedMemory) -> Memory:
         problem = error.errors()[0]
         place = ".".join(map(str, ["memories", number, *problem["loc"]]))
         raise BadExport(f"{place}: {problem['msg']}") from None
+    for name, moment in _moments(exported):
+        try:
+            utc(moment)
+        except Invalid as error:
+            raise BadExport(f"memories.{number}.{name}: {error.detail}") from None
     return memory
+
+
+def _moments(exported: ExportedMemory) -> Iterator[tuple[str, datetime | None]]:
+    for name in ("valid_from", "valid_to", "expires_at", "created_at", "updated_at"):
+        yield name, getattr(exported.memory, name)
+    for place, version in enumerate(exported.versions):
+        yield f"versions.{place}.replaced_at", version.replaced_at
 
 
 def _owned(memory: Memory, owner: Owner) -> Memory:

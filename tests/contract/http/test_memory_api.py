@@ -244,6 +244,7 @@ async def test_malformed_json_is_refused(alice: httpx.AsyncClient, method: str, 
         {"text": "a", "user_id": ""}, {"text": "a", "agent": "No Agent"}, {"text": "a", "session_id": "1"},
         {"text": "a", "metadata": []}, {"text": "a", "expires_at": "2026-01-01T00:00:00"}, {"text": "a" * 100_001},
         {"text": "a", "expires_at": "9999-12-31T23:59:59-14:00"}, {"text": "a", "expires_at": 1e300},
+        {"text": "a", "expires_at": "9999-12-31T23:59:59.999999Z"}, {"text": "a", "expires_at": "0001-01-01T00:00:00Z"},
         {"text": "a", "surprise": 1}, [],
     ],
 )  # fmt: skip

@@ -128,8 +128,11 @@ async def test_nobody_imports_for_another_or_takes_anothers_memory(client: Clien
         ({"importance": 7}, "memories.0.importance"),
         ({"memory_id": "x" * 100}, "memories.0"),
         ({"agent": "No Agent"}, "memories.0.agent"),
+        ({"created_at": "9999-12-31T23:59:59.999999Z"}, "memories.0.created_at"),
+        ({"valid_to": "0001-01-01T00:00:00Z"}, "memories.0.valid_to"),
+        ({"updated_at": "9999-12-31T23:59:59-12:00"}, "memories.0.updated_at"),
     ],
-    ids=["empty", "nul", "importance", "id", "agent"],
+    ids=["empty", "nul", "importance", "id", "agent", "endless", "beginningless", "beyond the calendar"],
 )
 async def test_what_could_not_be_stored_cannot_be_imported(client: Client, change: dict[str, Any], place: str) -> None:
     async with client(ALICE) as alice:

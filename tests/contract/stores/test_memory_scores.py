@@ -96,6 +96,17 @@ async def test_a_memory_from_a_clock_ahead_is_not_more_than_new(store: MemorySto
     assert hit.recency == 1
 
 
+@pytest.mark.parametrize("mode", list(SearchMode))
+async def test_what_is_old_beyond_all_half_lives_is_found_still_behind_what_is_newer(
+    store: MemoryStore, mode: SearchMode
+) -> None:
+    await keep(store, "green tea", days_ago=3650)
+    await keep(store, "green tea, white tea", days_ago=1)
+    hits = await search(store, "green tea", mode, half_life=timedelta(minutes=10), importance_weight=2)
+    assert texts(hits) == ["green tea, white tea", "green tea"]
+    assert 0 < hits[1].recency < hits[0].recency < 1e-40
+
+
 async def test_nearly_the_same_memories_of_one_owner_are_paired(store: MemoryStore) -> None:
     await keep(store, "prefers the dark theme in every editor")
     await keep(store, "prefers the dark theme in each editor")

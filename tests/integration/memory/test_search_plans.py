@@ -12,6 +12,7 @@ from kit.identity import Owner, Reach
 from kit.ids import new_id
 from services.memory.filters import Condition, read
 from services.memory.pgvector import Options
+from services.memory.statements import Model
 from services.memory.store import Draft, Filter, Query, Wording
 from services.memory.store_pgvector import PgvectorStore
 from services.memory.wording import digest
@@ -123,3 +124,40 @@ async def test_where_not_all_are_ranked_by_words_the_best_come_first_and_none_go
     assert [hit.text_rank for hit in found] == [hit.text_rank for hit in truth]
     await all_ranked.close()
     await chosen.close()
+
+
+async def test_an_owner_that_stored_much_since_postgres_counted_rows_is_read_once_and_not_once_a_row(url: str) -> None:
+    store = PgvectorStore(Options(url, "drawn-16", DIMENSIONS, pool_size=1, search_timeout_seconds=60))
+    await store.prepare()
+    drawn, many = random.Random(3), 400
+    owner, reach = Owner("globex", "ann"), Reach("globex", "ann")
+    await store.add([Draft(new_id("mem"), owner, wording(ROWS + number, drawn), NOW) for number in range(many)])
+    before = await rows_read(store)
+    assert len(await store.search(reach, Filter(NOW), Query(SearchMode.HYBRID, vector(drawn), ("row",), K))) == K
+    searched = await rows_read(store)
+    assert many <= searched - before < 20 * many
+    await store.erase(owner)
+    await store.close()
+
+
+async def test_while_a_model_changes_the_index_of_the_one_before_is_enough(url: str) -> None:
+    options = Options(
+        url, "drawn-anew", DIMENSIONS, pool_size=1, exact_rows=0, search_timeout_seconds=60,
+        previous=Model("drawn-16", DIMENSIONS),
+    )  # fmt: skip
+    store = PgvectorStore(options)
+    await store.prepare()
+    drawn = random.Random(4)
+    query = Query(SearchMode.VECTOR, vector(drawn), (), K, previous_vector=vector(drawn))
+    before = await rows_read(store)
+    assert len(await store.search(EVERYBODY, Filter(NOW), query)) == K
+    assert await rows_read(store) - before < 3 * ROWS, "comparing all after that reads as many several times more"
+    await store.close()
+
+
+async def rows_read(store: PgvectorStore) -> int:
+    """By the one connection of this store, and all others."""
+    async with store.database.connection(10) as connection:
+        await connection.execute("SELECT pg_stat_force_next_flush()")
+        counted = "SELECT sum(seq_tup_read + idx_tup_fetch) FROM pg_stat_user_tables WHERE schemaname = 'memory'"
+        return int(await connection.fetchval(counted))

@@ -7,12 +7,12 @@ import pytest
 
 from bureau_contracts.memory import MemoryStored
 from kit.identity import Owner
-from services.memory.additions_together import MOST_TOGETHER, Together
-from services.memory.store import Draft, StoreAway, Wording
+from services.memory.additions_together import MOST_CHARACTERS, MOST_TOGETHER, Together
+from services.memory.store import Draft, InTheWay, StoreAway, Wording
 from tests.fakes import FixedClock
 
 NOW = FixedClock().now()
-BAD, AWAY = "cannot be stored", "while the store is away"
+BAD, AWAY, CROSSED = "cannot be stored", "while the store is away", "crosses another"
 
 
 class Unstorable(Exception):
@@ -39,6 +39,8 @@ class Store:
             raise Unstorable
         if AWAY in texts:
             raise StoreAway("away")
+        if CROSSED in texts and len(texts) > 1:
+            raise InTheWay("another change")
         self.stored += texts
         return [MemoryStored(memory_id=text, created=True) for text in texts]
 
@@ -81,6 +83,15 @@ async def test_one_that_cannot_be_stored_takes_no_other_with_it(store: Store) ->
     answers = await asyncio.gather(*tasks, return_exceptions=True)
     assert [isinstance(answer, Unstorable) for answer in answers] == [False, False, True, False]
     assert store.stored == ["first", "second", "third"]
+
+
+async def test_whose_way_is_crossed_by_one_of_them_are_stored_one_by_one(store: Store) -> None:
+    together = Together(store.add, lanes=1)
+    tasks = [adding(together, text) for text in ("first", "second", CROSSED, "third")]
+    await started(*tasks)
+    store.let.set()
+    await asyncio.gather(*tasks)
+    assert store.stored == ["first", "second", CROSSED, "third"]
 
 
 async def test_while_the_store_is_away_all_are_told_and_nothing_is_tried_again(store: Store) -> None:
@@ -135,3 +146,13 @@ async def test_no_statement_grows_beyond_its_bound(store: Store) -> None:
     store.let.set()
     await asyncio.gather(*tasks)
     assert [len(call) for call in store.calls] == [40, MOST_TOGETHER, MOST_TOGETHER, 40]
+
+
+async def test_large_texts_are_not_gathered_beyond_their_bound_either(store: Store) -> None:
+    together = Together(store.add, lanes=1)
+    large = "x" * (MOST_CHARACTERS // 2)
+    tasks = [adding(together, text) for text in ("first", large, "small", f"{large}y", "another")]
+    await started(*tasks)
+    store.let.set()
+    await asyncio.gather(*tasks)
+    assert store.calls == [["first"], [large, "small", "another"], [f"{large}y"]]

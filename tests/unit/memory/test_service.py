@@ -64,6 +64,13 @@ async def test_a_whole_message_may_be_the_query(service: MemoryService) -> None:
     assert await search(service, message, SearchMode.TEXT) == ["likes tea"]
 
 
+@pytest.mark.parametrize("days", [1e-300, 1e-9])
+async def test_the_shortest_half_life_is_one_still(service: MemoryService, days: float) -> None:
+    await service.remember(ALICE, [NewMemory(text="likes tea")])
+    found = await service.search(ALICE, Wanted(), Look("tea", half_life_days=days))
+    assert [hit.recency for hit in found.hits] == [1]
+
+
 async def test_a_batch_with_one_foreign_owner_stores_nothing(service: MemoryService) -> None:
     with pytest.raises(Forbidden):
         await service.remember(ALICE, [NewMemory(text="mine"), NewMemory(text="planted", user_id="bob")])
