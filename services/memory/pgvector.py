@@ -35,7 +35,7 @@ class Options:
     """The embedder whose vectors are searched."""
     dimensions: int
     pool_size: int = 10
-    statement_cache_size: int = 100
+    statement_cache_size: int = 40
     search_timeout_seconds: float = 1.0
     request_timeout_seconds: float = 10.0
     previous: Model | None = None

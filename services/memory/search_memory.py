@@ -108,7 +108,7 @@ def _share_of(query: Query, within: Sequence[Row], language: Language) -> Callab
     sample = [language.forms(row.wording.words) for row in within[:SAMPLED]]
     forms = {word: sorted(language.forms([word]), key=lambda form: form != word) for word in words}
     counts = {word: sum(not known.isdisjoint(forms[word]) for known in sample) for word in words}
-    asked = Asked(tuple(AskedWord(tuple(forms[word]), counts[word]) for word in words), len(sample))
+    asked = Asked.first((AskedWord(tuple(forms[word]), counts[word]) for word in words), len(sample))
     worth = list(zip(*asked.worth(), strict=True))
 
     def share(row: Row) -> float | None:

@@ -74,8 +74,7 @@ class Searches(OnPgvector):
         rows = await connection.fetch(
             statements.asked(one_user(reach)), reach.tenant, reach.user, query.words, self._options.language, which.now
         )
-        words = tuple(AskedWord(tuple(row["forms"]), row["count"]) for row in rows)
-        return Asked(words, rows[0]["sampled"])
+        return Asked.first((AskedWord(tuple(row["forms"]), row["count"]) for row in rows), rows[0]["sampled"])
 
     async def _carried_out(
         self, plan: Plan, connection: Connection, reach: Reach, which: Filter, query: Query, asked: Asked, within: int

@@ -20,7 +20,7 @@ class Settings(ServerSettings):
     pool_size: int = Field(10, ge=4, le=200)
     """Connections to Postgres at most. Two readings of conversations and the upkeep hold one each while they ask for
     another."""
-    statement_cache_size: int = Field(100, ge=0)
+    statement_cache_size: int = Field(40, ge=0)
     """Prepared statements per connection; 0 behind a pgbouncer in transaction mode."""
     embedder: Annotated[str, Field(pattern=_EMBEDDER, max_length=200)] = "hashed"
     """``hashed``: sees spelling, needs nothing. ``sentence``: sees meaning, needs `make sentence`.

@@ -1,7 +1,9 @@
 """How much each word of a query is worth: the rarer it is among the memories within reach, the more. Pure."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Self
 
 SAMPLED = 256
 """So many of the newest memories within reach tell how common words are there."""
@@ -20,14 +22,24 @@ class AskedWord:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A query's words among the memories within reach."""
+    """A query's words among the memories within reach: as many of the first as have MOST_FORMS forms together."""
 
     words: tuple[AskedWord, ...] = ()
     sampled: int = 0
 
+    @classmethod
+    def first(cls, words: Iterable[AskedWord], sampled: int) -> Self:
+        kept, forms = list[AskedWord](), 0
+        for word in words:
+            forms += len(word.forms)
+            if forms > MOST_FORMS:
+                break
+            kept.append(word)
+        return cls(tuple(kept), sampled)
+
     def worth(self) -> tuple[list[str], list[int]]:
-        """The first MOST_FORMS forms, and what each is worth."""
-        each = [(form, weight(word.count, self.sampled)) for word in self.words for form in word.forms][:MOST_FORMS]
+        """All forms, and what each is worth."""
+        each = [(form, weight(word.count, self.sampled)) for word in self.words for form in word.forms]
         return [form for form, _ in each], [worth for _, worth in each]
 
     def rarest(self, within: int, most: int) -> tuple[AskedWord, ...]:

@@ -7,7 +7,7 @@ from services.memory.word_weights import MOST_FORMS, Asked, AskedWord, weight
 
 
 def asked(*counts: int, sampled: int = 256) -> Asked:
-    return Asked(tuple(AskedWord((f"w{n}", f"~w{n}"), count) for n, count in enumerate(counts)), sampled)
+    return Asked.first((AskedWord((f"w{n}", f"~w{n}"), count) for n, count in enumerate(counts)), sampled)
 
 
 @given(st.integers(0, 256), st.data())
@@ -35,7 +35,9 @@ def test_without_words_or_memories_nothing_is_worth_anything() -> None:
     assert asked(0, sampled=0).rarest(10**6, 1) == asked(0, sampled=0).words
 
 
-def test_of_very_many_forms_the_first_count() -> None:
-    forms, worth = asked(*[1] * 100).worth()
+def test_of_very_many_forms_the_first_are_asked_for_and_no_others() -> None:
+    words = asked(*[1] * 100)
+    forms, worth = words.worth()
     assert len(forms) == len(worth) == MOST_FORMS
     assert forms[:3] == ["w0", "~w0", "w1"]
+    assert [form for word in words.rarest(1, 10**9) for form in word.forms] == forms
