@@ -16,6 +16,7 @@ from mcp.client._transport import Transport
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
+from kit.certificates import trusted
 from kit.destinations import Destinations
 from kit.http_headers import bad_header
 from kit.mcp_process import Ended, TooMuch, started
@@ -121,7 +122,8 @@ class _Bounded(httpx2.AsyncBaseTransport):
     """Cuts off a server that says more than `most_bytes`, over all of its answers."""
 
     def __init__(self, most_bytes: int, wire: Wire) -> None:
-        self._inner, self._left, self._wire = httpx2.AsyncHTTPTransport(trust_env=False), most_bytes, wire
+        self._inner = httpx2.AsyncHTTPTransport(verify=trusted(), trust_env=False)
+        self._left, self._wire = most_bytes, wire
 
     @property
     def too_much(self) -> bool:
