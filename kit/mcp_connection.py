@@ -23,6 +23,7 @@ from kit.mcp_process import Ended, TooMuch, started
 
 MOST_BYTES = 8 * 1024 * 1024
 """Of all that a server says over one connection."""
+LATER_SECONDS = 1.0
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NOT_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -73,8 +74,9 @@ class McpConnections:
 
     @asynccontextmanager
     async def open(self, server: Server, seconds: float) -> AsyncIterator[tuple[Client, Wire]]:
-        """A client that has greeted the server. `seconds` bound each wait for bytes; whoever opens it bounds the whole.
-        When the block is left, a started server is dead.
+        """A client that has greeted the server. Whoever opens it bounds the whole, by `seconds`; each wait for bytes
+        ends a little later, so that it is always they who say that there was no answer. When the block is left, a
+        started server is dead.
 
         Raises NotConnected and NotAllowed when it is refused here; else whatever `mcp`, httpx2, anyio and the system
         raise, in groups: see `root` and `reason`."""
@@ -108,7 +110,7 @@ class McpConnections:
         await self._destinations.permit(url)
         bounded = _Bounded(MOST_BYTES, wire)
         async with httpx2.AsyncClient(
-            transport=bounded, headers=headers, timeout=seconds, follow_redirects=False, trust_env=False
+            transport=bounded, headers=headers, timeout=seconds + LATER_SECONDS, follow_redirects=False, trust_env=False
         ) as http:
             try:
                 yield streamable_http_client(url, http_client=http, max_sse_event_size=MOST_BYTES)
