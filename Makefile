@@ -2,7 +2,8 @@
 SHELL := bash
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
-WORKERS ?= 2
+# More than cores: a third of the time tests wait for what other processes do.
+WORKERS ?= 3
 # The tests and every stack start dozens of processes: without kept bytecode each compiles all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 

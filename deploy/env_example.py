@@ -1,14 +1,18 @@
 """`python -m deploy.env_example`: prints `.env.example`, every setting with its default, from the settings classes."""
 
+import ast
 import importlib
+import inspect
 import sys
 import textwrap
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from kit.settings import CommonSettings, ServerSettings, Settings
+from kit.settings import CommonSettings, Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 HEADER = """\
@@ -47,10 +51,22 @@ def text() -> str:
     return HEADER + LAUNCHER + "".join(_section(each) for each in settings_classes())
 
 
-def description(name: str, field: FieldInfo) -> str:
+def description(settings: type[Settings], name: str) -> str:
     """What stands below the field in its class, or in the class that it overrides."""
-    inherited = ServerSettings.model_fields.get(name)
-    return field.description or (inherited.description if inherited else None) or ""
+    classes = [each for each in settings.__mro__ if issubclass(each, Settings)]
+    return next((said[name] for each in classes if name in (said := _said_below_fields(each))), "")
+
+
+@cache
+def _said_below_fields(settings: type[Settings]) -> dict[str, str]:
+    """Pydantic would read it too, but at each start of each process."""
+    (found,) = ast.parse(inspect.getsource(settings)).body
+    assert isinstance(found, ast.ClassDef)
+    said = {}
+    for field, below in pairwise(found.body):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(below, ast.Expr):
+            said[field.target.id] = inspect.cleandoc(ast.literal_eval(below.value))
+    return said
 
 
 def _section(settings: type[Settings]) -> str:
@@ -59,7 +75,7 @@ def _section(settings: type[Settings]) -> str:
     for name, field in settings.model_fields.items():
         if name == "common" or (settings is CommonSettings and name in CLIENTS_AND_LAUNCHER):
             continue
-        described = " ".join(description(name, field).split())
+        described = " ".join(description(settings, name).split())
         lines += ["", textwrap.fill(described, 118, initial_indent="# ", subsequent_indent="# ")]
         lines.append(f"# {settings.prefix}{name.upper()}={_default(field)}")
     return "\n".join(lines) + "\n"

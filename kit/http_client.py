@@ -7,6 +7,7 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
+from kit.certificates import trusted
 from kit.identity import PRINCIPAL_HEADER, PrincipalSigner, current_principal
 from kit.telemetry import outgoing_headers
 
@@ -35,7 +36,7 @@ def service_http(
         base_url=base_url,
         auth=_OnBehalf(signer, audience),
         timeout=httpx.Timeout(timeout_seconds, connect=CONNECT_SECONDS),
-        transport=_Transport(trust_env=False, limits=_limits(connections)),
+        transport=_Transport(verify=trusted(), trust_env=False, limits=_limits(connections)),
         trust_env=False,
         follow_redirects=False,
         cookies=no_cookies(),
@@ -46,7 +47,7 @@ def outside_http(*, timeout_seconds: float, connect_seconds: float, connections:
     """A client of what is not ours: carries no identity and no trace, and follows nobody elsewhere."""
     return httpx.AsyncClient(
         timeout=httpx.Timeout(timeout_seconds, connect=connect_seconds),
-        transport=_Transport(trust_env=False, limits=_limits(connections)),
+        transport=_Transport(verify=trusted(), trust_env=False, limits=_limits(connections)),
         trust_env=False,
         follow_redirects=False,
         cookies=no_cookies(),

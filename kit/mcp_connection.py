@@ -16,12 +16,14 @@ from mcp.client._transport import Transport
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
+from kit.certificates import trusted
 from kit.destinations import Destinations
 from kit.http_headers import bad_header
 from kit.mcp_process import Ended, TooMuch, started
 
 MOST_BYTES = 8 * 1024 * 1024
 """Of all that a server says over one connection."""
+LATER_SECONDS = 1.0
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NOT_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -72,8 +74,9 @@ class McpConnections:
 
     @asynccontextmanager
     async def open(self, server: Server, seconds: float) -> AsyncIterator[tuple[Client, Wire]]:
-        """A client that has greeted the server. `seconds` bound each wait for bytes; whoever opens it bounds the whole.
-        When the block is left, a started server is dead.
+        """A client that has greeted the server. Whoever opens it bounds the whole, by `seconds`; each wait for bytes
+        ends a little later, so that it is always they who say that there was no answer. When the block is left, a
+        started server is dead.
 
         Raises NotConnected and NotAllowed when it is refused here; else whatever `mcp`, httpx2, anyio and the system
         raise, in groups: see `root` and `reason`."""
@@ -107,7 +110,7 @@ class McpConnections:
         await self._destinations.permit(url)
         bounded = _Bounded(MOST_BYTES, wire)
         async with httpx2.AsyncClient(
-            transport=bounded, headers=headers, timeout=seconds, follow_redirects=False, trust_env=False
+            transport=bounded, headers=headers, timeout=seconds + LATER_SECONDS, follow_redirects=False, trust_env=False
         ) as http:
             try:
                 yield streamable_http_client(url, http_client=http, max_sse_event_size=MOST_BYTES)
@@ -121,7 +124,8 @@ class _Bounded(httpx2.AsyncBaseTransport):
     """Cuts off a server that says more than `most_bytes`, over all of its answers."""
 
     def __init__(self, most_bytes: int, wire: Wire) -> None:
-        self._inner, self._left, self._wire = httpx2.AsyncHTTPTransport(trust_env=False), most_bytes, wire
+        self._inner = httpx2.AsyncHTTPTransport(verify=trusted(), trust_env=False)
+        self._left, self._wire = most_bytes, wire
 
     @property
     def too_much(self) -> bool:

@@ -19,7 +19,7 @@ class Settings(BaseModel):
     prefix that no field knows is an error: a typo must not become a default.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
     prefix: ClassVar[str]
     not_settings: ClassVar[tuple[str, ...]] = ()
     """Variables with the prefix that begin like one of these are somebody else's business."""

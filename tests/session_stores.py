@@ -31,7 +31,7 @@ def make_store(adapter: str, request: pytest.FixtureRequest) -> SessionStore:
     if adapter == "sqlite":
         folder: Path = request.getfixturevalue("tmp_path")
         return SqliteSessionStore(folder / "sessions.db")
-    return PostgresSessionStore(request.getfixturevalue("database_url"))
+    return PostgresSessionStore(request.getfixturevalue("sessions_database_url"))
 
 
 def cached(store: SessionStore, redis_url: str) -> CachedSessionStore:

@@ -3,6 +3,7 @@ long comes first, so that no worker is left with it at the end."""
 
 from typing import Any
 
+import pytest
 from xdist.scheduler import LoadFileScheduling
 
 TOGETHER = "tests/e2e/"
@@ -11,6 +12,11 @@ LONG = (TOGETHER, "tests/chaos/", "tests/integration/")
 
 
 class Spread(LoadFileScheduling):  # type: ignore[misc]  # xdist ships no type information
+    def __init__(self, config: pytest.Config, log: Any) -> None:
+        super().__init__(config, log)
+        # xdist would put files of few tests last: the long walks of the models are one test each.
+        config.option.loadscopereorder = False
+
     def _split_scope(self, nodeid: str) -> str:
         file: str = super()._split_scope(nodeid)
         return TOGETHER if file.startswith(TOGETHER) else file

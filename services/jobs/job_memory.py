@@ -197,7 +197,9 @@ def asked(job: State) -> bool:
 
 def shown(job: State) -> JobRecord:
     """A copy, as a reader of Redis would make it."""
-    record = deepcopy(job.record)
+    # What was asked for never changes, so that it need not be copied: it is most of a record.
+    fixed = (job.record.start, *(step.definition for step in job.record.steps))
+    record = deepcopy(job.record, {id(each): each for each in fixed})
     for index, fan in job.fans.items():
         record.steps[index].children = Children(total=fan.total, ended=fan.ended, failed=fan.failed)
     if record.cursor < len(record.steps) and asked(job):

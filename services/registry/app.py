@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from bureau.http import Caller
 from bureau.memory import MemoryClient
 from bureau_contracts.tools import ToolRecord
+from kit.certificates import trusted
 from kit.clock import Clock, SystemClock
 from kit.destinations import Destinations
 from kit.health import Check
@@ -161,4 +162,6 @@ def _mcp_offers(settings: Settings) -> ReadOffers:
 def _outside() -> httpx.AsyncClient:
     """For remote agents: carries no identity, follows nobody elsewhere, and keeps no connection to anybody."""
     limits = httpx.Limits(max_connections=100, max_keepalive_connections=0)
-    return httpx.AsyncClient(timeout=5, limits=limits, trust_env=False, follow_redirects=False, cookies=no_cookies())
+    return httpx.AsyncClient(
+        verify=trusted(), timeout=5, limits=limits, trust_env=False, follow_redirects=False, cookies=no_cookies()
+    )

@@ -20,6 +20,7 @@ from bureau.registry import RegistryClient
 from bureau.sessions import SessionsClient
 from bureau_contracts.shapes import JsonObject
 from bureau_contracts.tools import ToolSource
+from kit.certificates import trusted
 from kit.clock import Clock, SystemClock
 from kit.destinations import Destinations
 from kit.factories import FactoryResolver
@@ -163,7 +164,7 @@ def target_client() -> httpx.AsyncClient:
     limits = httpx.Limits(max_connections=100, max_keepalive_connections=0)
     timeout = httpx.Timeout(None, connect=CONNECT_SECONDS * 5)  # the adapter bounds the whole
     return httpx.AsyncClient(
-        timeout=timeout, limits=limits, trust_env=False, follow_redirects=False, cookies=no_cookies()
+        verify=trusted(), timeout=timeout, limits=limits, trust_env=False, follow_redirects=False, cookies=no_cookies()
     )
 
 

@@ -27,13 +27,19 @@ def uv() -> str:
     return found
 
 
-def environment_of(service: str, folder: Path) -> Path:
-    """A virtual environment with what the service's own lock names, and nothing else."""
-    python = folder / "venv" / "bin" / "python"
-    subprocess.run([uv(), "venv", "--quiet", "--python", sys.executable, folder / "venv"], check=True)
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty virtual environment; its Python."""
+    folder = tmp_path_factory.mktemp("environment")
+    subprocess.run([uv(), "venv", "--quiet", "--python", sys.executable, folder], check=True)
+    return folder / "bin" / "python"
+
+
+def bring_to(service: str, python: Path) -> None:
+    """Exactly what the service's own lock names is installed then: what the one before needed beside it is removed.
+    What both need stays, and is not compiled again."""
     lock = ROOT / service.replace(".", "/") / "requirements.lock"
     subprocess.run([uv(), "pip", "sync", "--quiet", "--python", python, lock], check=True)
-    return python
 
 
 @contextlib.contextmanager
@@ -71,19 +77,22 @@ def running(service: str, python: Path, folder: Path, port: int) -> Iterator[sub
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_service_starts_alone_and_refuses_strangers(service: str, tmp_path: Path) -> None:
+def test_a_service_starts_alone_and_refuses_strangers(service: str, environment: Path, tmp_path: Path) -> None:
     port = free_port()
-    python = environment_of(service, tmp_path)
-    with running(service, python, tmp_path, port) as process:
+    bring_to(service, environment)
+    with (
+        running(service, environment, tmp_path, port) as process,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=5, trust_env=False) as client,
+    ):
         deadline = time.monotonic() + START_SECONDS
         answer = None
         while answer is None and process.poll() is None and time.monotonic() < deadline:
             try:
-                answer = httpx.get(f"http://127.0.0.1:{port}/health", timeout=5, trust_env=False)
+                answer = client.get("/health")
             except httpx.TransportError:
                 time.sleep(0.05)
         assert answer is not None, (tmp_path / "log").read_text()
         # Its stores and neighbours are away: it says so, and is there.
         assert answer.status_code in (200, 503)
-        assert httpx.get(f"http://127.0.0.1:{port}/registry/agents", trust_env=False).status_code == 401
+        assert client.get("/registry/agents").status_code == 401
     assert process.returncode == 0, (tmp_path / "log").read_text()

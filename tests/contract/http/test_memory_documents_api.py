@@ -33,7 +33,7 @@ HANDBOOK = "# Handbook\n## Holidays\nThirty days a year.\n## Travel\nTrains befo
 async def client(request: pytest.FixtureRequest) -> AsyncIterator[Client]:
     store: OpenedStore = InMemoryStore(NAME)
     if request.param == "pgvector":
-        url = request.getfixturevalue("database_url")
+        url = request.getfixturevalue("memory_database_url")
         store = PgvectorStore(Options(url, NAME, DIMENSIONS, search_timeout_seconds=20))
     app = create_app(Settings(common=CommonSettings(identity_public_keys=PUBLIC)), Adapters(store, FixedClock()))
     async with AsyncExitStack() as stack:

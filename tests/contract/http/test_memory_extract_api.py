@@ -82,7 +82,7 @@ async def a_house(stack: AsyncExitStack, store: OpenedStore, **settings: Any) ->
 async def house(request: pytest.FixtureRequest) -> AsyncIterator[House]:
     store: OpenedStore = InMemoryStore(NAME)
     if request.param == "pgvector":
-        url = request.getfixturevalue("database_url")
+        url = request.getfixturevalue("memory_database_url")
         store = PgvectorStore(Options(url, NAME, DIMENSIONS, search_timeout_seconds=20))
     async with AsyncExitStack() as stack:
         yield await a_house(stack, store)

@@ -29,7 +29,7 @@ Client = Callable[[Principal], httpx.AsyncClient]
 async def client(request: pytest.FixtureRequest) -> AsyncIterator[Client]:
     store: OpenedStore = InMemoryStore(NAME)
     if request.param == "pgvector":
-        url = request.getfixturevalue("database_url")
+        url = request.getfixturevalue("memory_database_url")
         store = PgvectorStore(Options(url, NAME, DIMENSIONS, search_timeout_seconds=20))
     app: FastAPI = create_app(
         Settings(common=CommonSettings(identity_public_keys=PUBLIC)), Adapters(store, FixedClock())

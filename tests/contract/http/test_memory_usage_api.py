@@ -32,7 +32,7 @@ async def client(request: pytest.FixtureRequest) -> AsyncIterator[Client]:
     store: OpenedStore = InMemoryStore(NAME)
     redis_url = ""
     if request.param == "pgvector and redis":
-        url = request.getfixturevalue("database_url")
+        url = request.getfixturevalue("memory_database_url")
         store = PgvectorStore(Options(url, NAME, DIMENSIONS, search_timeout_seconds=20))
         redis_url = request.getfixturevalue("redis_url")
     elif request.param == "redis away":

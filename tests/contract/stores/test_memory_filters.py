@@ -62,7 +62,7 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[MemoryStore]:
         yield InMemoryStore(NAME)
         return
     exact_rows = 4000 if request.param == "pgvector exact" else 0
-    url = request.getfixturevalue("database_url")
+    url = request.getfixturevalue("memory_database_url")
     made = PgvectorStore(Options(url, NAME, DIMENSIONS, search_timeout_seconds=20, exact_rows=exact_rows))
     await made.prepare()
     yield made

@@ -45,7 +45,7 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[MemoryStore]:
     if request.param == "memory":
         yield InMemoryStore(NAME)
         return
-    url = request.getfixturevalue("database_url")
+    url = request.getfixturevalue("memory_database_url")
     exact_rows = 4000 if request.param == "pgvector exact" else 0
     # Generous: a search must not degrade because the machine that runs the tests is busy.
     options = Options(url, NAME, DIMENSIONS, pool_size=4, search_timeout_seconds=20, exact_rows=exact_rows)

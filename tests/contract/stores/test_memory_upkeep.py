@@ -54,7 +54,7 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
     if request.param == "memory":
         yield InMemoryStore(NAME)
         return
-    made = PgvectorStore(options(request.getfixturevalue("database_url")))
+    made = PgvectorStore(options(request.getfixturevalue("memory_database_url")))
     await made.prepare()
     yield made
     await made.close()

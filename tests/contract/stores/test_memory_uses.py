@@ -99,7 +99,7 @@ async def house(request: pytest.FixtureRequest) -> AsyncIterator[House]:
         memories = InMemoryStore(NAME)
         yield House(memories, InMemoryUseStore(memories))
         return
-    store = PgvectorStore(Options(request.getfixturevalue("database_url"), NAME, DIMENSIONS))
+    store = PgvectorStore(Options(request.getfixturevalue("memory_database_url"), NAME, DIMENSIONS))
     await store.prepare()
     yield House(store, PostgresUseStore(store.database, 20))
     await store.close()

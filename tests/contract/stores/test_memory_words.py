@@ -30,7 +30,7 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[MemoryStore]:
     if request.param == "memory":
         yield InMemoryStore("none", "english")
         return
-    made = await opened(request.getfixturevalue("database_url"), "english")
+    made = await opened(request.getfixturevalue("memory_database_url"), "english")
     yield made
     await made.close()
 

@@ -30,9 +30,7 @@ def test_env_example_holds_every_setting_with_its_default() -> None:
 @pytest.mark.parametrize("settings", env_example.settings_classes(), ids=lambda each: each.prefix)
 def test_every_setting_says_what_it_is(settings: type[Settings]) -> None:
     silent = [
-        name
-        for name, field in settings.model_fields.items()
-        if name != "common" and not env_example.description(name, field)
+        name for name in settings.model_fields if name != "common" and not env_example.description(settings, name)
     ]
     assert silent == []
 

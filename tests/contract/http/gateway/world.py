@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from gateway.app import create_app
 from gateway.settings import Settings
 from kit.api_keys import ApiKeyFile
+from kit.certificates import trusted
 from kit.identity import PrincipalVerifier, generate_keypair
 from kit.settings import CommonSettings
 from tests.contract.http.gateway.service import RawService, Service
@@ -52,7 +53,9 @@ class World:
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[httpx.AsyncClient]:
-        async with httpx.AsyncClient(base_url=self.url, headers=self.authorized, timeout=20) as client:
+        async with httpx.AsyncClient(
+            base_url=self.url, headers=self.authorized, timeout=20, verify=trusted()
+        ) as client:
             yield client
 
     def head(self, target: str, *headers: str, method: str = "GET", version: str = "1.1") -> bytes:
