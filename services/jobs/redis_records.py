@@ -141,10 +141,10 @@ def summary(row: Sequence[str]) -> Summary:
     )
 
 
-def event(text: str, job_id: str, traceparent: str) -> Event:
+def event(text: str, seq: int, job_id: str, traceparent: str) -> Event:
     fields: dict[str, Any] = json.loads(text)
     trace = parse_traceparent(traceparent)
-    fields["timestamp"] = moment(fields["timestamp"])
+    fields |= {"seq": seq, "timestamp": moment(fields["timestamp"])}
     # Lua's encoder knows one kind of table: an empty one is an object, and so is `data`.
     return Event(**fields, subject=job_id, trace_id=trace.trace_id if trace else None)
 

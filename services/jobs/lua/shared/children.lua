@@ -16,7 +16,7 @@ local function start_job(arguments)
   end
   local key = PREFIX .. 'job:' .. tenant .. ':' .. id
   redis.call('HSET', key, 'owner', owner, 'idempotency_key', idempotency, 'plan', arguments[7], 'status', 'new',
-    'epoch', 0, 'cursor', 0, 'seq', 0, 'attempt', 1, 'losses', 0, 'created_at', now, unpack(arguments, 8))
+    'epoch', 0, 'cursor', 0, 'attempt', 1, 'losses', 0, 'created_at', now, unpack(arguments, 8))
   local job = find(tenant, id)
   if job.parent then
     redis.call('ZADD', PREFIX .. 'children:' .. tenant .. ':' .. job.parent, 0, id)

@@ -111,21 +111,20 @@ local function emit(job, kind, status, data)
     mine = {job = job}
     said[job.member] = mine
   end
-  mine[#mine + 1] = {type = kind, status = status, timestamp = now, data = data}
+  mine[#mine + 1] = cjson.encode({type = kind, status = status, timestamp = now, data = data})
 end
 
--- At the end of a call: numbers what has happened, keeps it, and says that there is something to read.
+-- At the end of a call: keeps what has happened, and says that there is something to read. An event's number is its place
+-- in the list; `dropped` is how many were before the first that is kept.
 local function tell()
   for _, mine in pairs(said) do
-    local job, count = mine.job, #mine
-    local last = redis.call('HINCRBY', job.key, 'seq', count)
-    for at = 1, count do
-      mine[at].seq = last - count + at
-      mine[at] = cjson.encode(mine[at])
+    local job = mine.job
+    local kept = redis.call('RPUSH', job.events, unpack(mine))
+    if kept > EVENTS_KEPT then
+      redis.call('LTRIM', job.events, -EVENTS_KEPT, -1)
+      redis.call('HINCRBY', job.key, 'dropped', kept - EVENTS_KEPT)
     end
-    redis.call('RPUSH', job.events, unpack(mine))
-    if last > EVENTS_KEPT then redis.call('LTRIM', job.events, -EVENTS_KEPT, -1) end
-    redis.call('PUBLISH', PREFIX .. 'live:' .. job.id, last)
+    redis.call('PUBLISH', PREFIX .. 'live:' .. job.id, kept)
   end
 end
 
