@@ -18,6 +18,13 @@ from services.jobs.store import Claim, NewJob
 def start_arguments(job: NewJob) -> list[str]:
     start = job.start
     fields = {
+        "owner": job.owner.user,
+        "idempotency_key": job.idempotency_key or "",
+        "plan": plan(start.steps),
+        "epoch": "0",
+        "cursor": "0",
+        "attempt": "1",
+        "losses": "0",
         # What was said, not what was left open: most of a step's fields are of other kinds.
         "start": start.model_dump_json(exclude_unset=True),
         "kind": start.kind,
@@ -32,7 +39,7 @@ def start_arguments(job: NewJob) -> list[str]:
             fields[name] = str(value)
     return [
         job.owner.tenant, job.owner.user, job.job_id, job.idempotency_key or "", job.fingerprint, job.by,
-        plan(start.steps), *(part for field in fields.items() for part in field),
+        *(part for field in fields.items() for part in field),
     ]  # fmt: skip
 
 

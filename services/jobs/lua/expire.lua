@@ -14,7 +14,8 @@ for _, member in ipairs(due) do
     end
     set_index(job, 'dead', false)
     redis.call('ZREM', WEBHOOKS, member)
-    redis.call('DEL', job.key, job.steps, job.events, job.children, job.live, job.pending)
+    redis.call('DEL', job.key, job.steps, job.events, job.live, job.pending,
+      PREFIX .. 'children:' .. member)
   end
   redis.call('ZREM', ENDED, member)
 end

@@ -1,7 +1,7 @@
 -- Starting jobs; those that belong to another one; and the children of a `map` step, some of which run at once.
 
 -- Creates a job, or finds the one that the same idempotency key started.
--- arguments: tenant, owner, id, idempotency key or '', fingerprint, by, plan, then the job's fields and values
+-- arguments: tenant, owner, id, idempotency key or '', fingerprint, by, then the job's first fields: name, value, name …
 -- Returns {'created' | 'known', id, status} or {'reused'}.
 local function start_job(arguments)
   local tenant, owner, id, idempotency, fingerprint = unpack(arguments, 1, 5)
@@ -14,20 +14,16 @@ local function start_job(arguments)
     end
     redis.call('HSET', promise, 'job', id, 'fingerprint', fingerprint)
   end
-  local key = PREFIX .. 'job:' .. tenant .. ':' .. id
-  redis.call('HSET', key, 'owner', owner, 'idempotency_key', idempotency, 'plan', arguments[7], 'status', 'new',
-    'epoch', 0, 'cursor', 0, 'attempt', 1, 'losses', 0, 'created_at', now, unpack(arguments, 8))
-  local job = find(tenant, id)
+  local job = new_job(tenant, id, {unpack(arguments, 7)})
   if job.parent then
     redis.call('ZADD', PREFIX .. 'children:' .. tenant .. ':' .. job.parent, 0, id)
     redis.call('SADD', PREFIX .. 'live:' .. tenant .. ':' .. job.parent, id)
   else
     set_index(job, 'index', true)
   end
-  local deadline = redis.call('HGET', key, 'deadline_ms')
-  if deadline then
-    job.time_left = math.max(0, (job.wake_at or now) - now) + tonumber(deadline)
-    redis.call('HSET', key, 'time_left', job.time_left)
+  if job.deadline_ms then
+    job.time_left = math.max(0, (job.wake_at or now) - now) + tonumber(job.deadline_ms)
+    add(job.unwritten, 'time_left', job.time_left)
   end
   advance(job, 'start', {by = arguments[6]})
   return {'created', id, job.status}

@@ -27,25 +27,47 @@ local function split(member)
   return string.match(member, '^([^:]+):(.+)$')
 end
 
--- nil when there is no such job, or (with a user that is not '') when it is not this user's.
-local function find(tenant, id, user)
+-- What a call knows of a job.
+local FACTS = {'owner', 'status', 'epoch', 'cursor', 'plan', 'wake_at', 'schedule', 'queue', 'kind', 'parent', 'item',
+  'deadline_at', 'started_at', 'priority', 'place', 'line', 'time_left', 'webhook'}
+
+-- `found` are its FACTS, in their order.
+local function job_of(tenant, id, found)
   local member = tenant .. ':' .. id
-  local key = PREFIX .. 'job:' .. member
-  local found = redis.call('HMGET', key, 'owner', 'status', 'epoch', 'cursor', 'plan', 'wake_at', 'schedule', 'queue',
-    'kind', 'parent', 'item', 'deadline_at', 'started_at', 'priority', 'place', 'line',
-    'time_left')
-  if not found[1] or (user and user ~= '' and user ~= found[1]) then return nil end
   return {
-    tenant = tenant, id = id, member = member, key = key, owner = found[1], status = found[2],
-    epoch = tonumber(found[3]), cursor = tonumber(found[4]), plan = cjson.decode(found[5]),
+    tenant = tenant, id = id, member = member, key = PREFIX .. 'job:' .. member, owner = found[1], status = found[2],
+    epoch = tonumber(found[3] or nil), cursor = tonumber(found[4] or nil), plan = found[5] and cjson.decode(found[5]),
     wake_at = tonumber(found[6] or nil), schedule = found[7], queue = found[8], kind = found[9],
     parent = found[10], item = found[11], deadline_at = tonumber(found[12] or nil), started_at = found[13],
-    priority = tonumber(found[14]), place = tonumber(found[15] or nil), line = found[16],
-    time_left = tonumber(found[17] or nil),
-    steps = PREFIX .. 'steps:' .. member, events = PREFIX .. 'events:' .. member,
-    children = PREFIX .. 'children:' .. member, live = PREFIX .. 'live:' .. member,
+    priority = tonumber(found[14] or nil), place = tonumber(found[15] or nil), line = found[16],
+    time_left = tonumber(found[17] or nil), webhook = found[18],
+    steps = PREFIX .. 'steps:' .. member, events = PREFIX .. 'events:' .. member, live = PREFIX .. 'live:' .. member,
     pending = PREFIX .. 'pending:' .. member,
   }
+end
+
+local function add(fields, name, value)
+  local count = #fields
+  fields[count + 1], fields[count + 2] = name, value
+end
+
+-- nil when there is no such job, or (with a user that is not '') when it is not this user's.
+local function find(tenant, id, user)
+  local found = redis.call('HMGET', PREFIX .. 'job:' .. tenant .. ':' .. id, unpack(FACTS))
+  if not found[1] or (user and user ~= '' and user ~= found[1]) then return nil end
+  return job_of(tenant, id, found)
+end
+
+-- `fields` are its first ones: name, value, name … They are written by `move` (`unwritten`), with its first status. That its
+-- steps have nothing yet (`blank`) is known until one of them has.
+local function new_job(tenant, id, fields)
+  local job = job_of(tenant, id, {})
+  for at = 1, #fields, 2 do job[fields[at]] = fields[at + 1] end
+  job.status, job.plan, job.priority = 'new', cjson.decode(job.plan), tonumber(job.priority)
+  job.epoch, job.cursor, job.wake_at = 0, 0, tonumber(job.wake_at or nil)
+  add(fields, 'created_at', now)
+  job.unwritten, job.blank = fields, true
+  return job
 end
 
 -- As `find`, and also for whoever a breakpoint of the job names as approver.
@@ -81,17 +103,19 @@ local function step(job)
 end
 
 local function get_step(job, field, index)
-  return redis.call('HGET', job.steps, (index or job.cursor) .. ':' .. field)
+  -- None of a new job's steps has anything.
+  return not job.blank and redis.call('HGET', job.steps, (index or job.cursor) .. ':' .. field)
 end
 
 -- `fields`: name, value, name, value …
 local function set_step(job, fields, index)
-  index = (index or job.cursor) .. ':'
+  index, job.blank = (index or job.cursor) .. ':', nil
   for at = 1, #fields, 2 do fields[at] = index .. fields[at] end
   redis.call('HSET', job.steps, unpack(fields))
 end
 
 local function count_step(job, field, by)
+  job.blank = nil
   return redis.call('HINCRBY', job.steps, job.cursor .. ':' .. field, by)
 end
 
@@ -99,10 +123,6 @@ local function clear_step(job, ...)
   local fields = {...}
   for at = 1, #fields do fields[at] = job.cursor .. ':' .. fields[at] end
   redis.call('HDEL', job.steps, unpack(fields))
-end
-
-local function add(fields, ...)
-  for _, each in ipairs({...}) do fields[#fields + 1] = each end
 end
 
 local function emit(job, kind, status, data)

@@ -25,7 +25,7 @@ local function end_job(job, action)
   redis.call('ZADD', ENDED, now + RETENTION_MS, job.member)
   -- What a human rejected is no dead letter, and a map's child is its parent's matter.
   if job.status == 'failed' and action ~= 'reject' and not job.item then set_index(job, 'dead', true) end
-  if redis.call('HEXISTS', job.key, 'webhook') == 1 then
+  if job.webhook then
     redis.call('HSET', job.key, 'webhook_attempts', 0)
     redis.call('ZADD', WEBHOOKS, now, job.member)
   end
@@ -43,7 +43,7 @@ local function revive(job)
   if job.parent then redis.call('SADD', PREFIX .. 'live:' .. job.tenant .. ':' .. job.parent, job.id) end
 end
 
--- `worker` goes with the action `take`.
+-- Of a new job its other fields are written with its first status; `worker` goes with the action `take`.
 local function move(job, action, to, data, worker)
   local from = job.status
   if not allowed(action, from, to) then
@@ -58,7 +58,10 @@ local function move(job, action, to, data, worker)
   elseif from == 'waiting_approval' then
     unask(job)
   end
-  local fields = {'status', to, 'last_update', now}
+  local fields = job.unwritten or {}
+  job.unwritten = nil
+  add(fields, 'status', to)
+  add(fields, 'last_update', now)
   if to == 'queued' then
     enqueue(job, fields)
   elseif HELD[to] and not HELD[from] then

@@ -95,7 +95,8 @@ local function enqueue(job, fields)
   -- Kept: who is interrupted comes back to where it was.
   job.place = job.place or redis.call('INCR', PREFIX .. 'places')
   job.line = line_of(job)
-  add(fields, 'place', job.place, 'line', job.line)
+  add(fields, 'place', job.place)
+  add(fields, 'line', job.line)
   local lines, members, waits = places(job)
   local turns = turns_of(job.queue)
   redis.call('SADD', lines, job.line)
@@ -121,7 +122,8 @@ end
 -- A worker has it from now on.
 local function hold(job, worker, fields)
   job.epoch = job.epoch + 1
-  add(fields, 'epoch', job.epoch, 'worker', worker)
+  add(fields, 'epoch', job.epoch)
+  add(fields, 'worker', worker)
   redis.call('ZADD', LEASES, now + LEASE_MS, job.member)
   count('running', job, 1)
   if not job.started_at then
