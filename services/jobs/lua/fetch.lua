@@ -19,17 +19,17 @@ if known and known.number == number then
 end
 
 local taken, queues = {}, #ARGV - 3
+local function take(job)
+  move(job, 'take', 'running', {worker = worker}, worker)
+  begin(job)
+  give(job)
+  taken[#taken + 1] = {job.tenant, job.id, job.epoch}
+end
+
 -- No queue comes first for ever.
 for turn = 0, queues - 1 do
   local queue = ARGV[4 + (tonumber(number) + turn) % queues]
-  while #rows < wanted do
-    local job = next_in(queue)
-    if not job then break end
-    move(job, 'take', 'running', {worker = worker}, worker)
-    begin(job)
-    give(job)
-    taken[#taken + 1] = {job.tenant, job.id, job.epoch}
-  end
+  serve(queue, wanted - #rows, take)
   -- There may be more than this worker takes.
   if #rows == wanted and redis.call('EXISTS', turns_of(queue)) == 1 then ring(queue) end
 end

@@ -7,8 +7,8 @@
 local LEASES, TIMERS, DEADLINES = PREFIX .. 'leases', PREFIX .. 'timers', PREFIX .. 'deadlines'
 local ENDED, DUE, WEBHOOKS = PREFIX .. 'ended', PREFIX .. 'due', PREFIX .. 'webhooks'
 
--- Of the call that is under way: its time in milliseconds, and what has happened in it.
-local now, said
+-- Of the call that is under way: its time in milliseconds, what has happened in it, and what it has changed of `counts`.
+local now, said, moved
 
 -- A step in a job's plan is {kind, name, milliseconds, what an expiry decides, approvers}; these are the kinds.
 local ONCE, WAIT, BREAKPOINT, MAP = 'once', 'wait', 'breakpoint', 'map'

@@ -13,18 +13,20 @@ local COUNTS, TURN = PREFIX .. 'counts', PREFIX .. 'turn'
 -- Priority comes before place: nobody counts to 2^48.
 local PRIORITY = 2 ^ 48
 local TENANTS_AT_ONCE = 20
+local NO_LIMIT = {}
 
 local function limit(scope, name)
-  return LIMITS[scope][name] or LIMITS[scope]['*'] or {}
+  return LIMITS[scope][name] or LIMITS[scope]['*'] or NO_LIMIT
 end
 
 -- `what` is counted only where a limit asks for it: 'running' for `concurrency`, 'waiting' for `depth`.
 local COUNTED_FOR = {running = 'concurrency', waiting = 'depth'}
 
+-- Until the end of the call it is kept in `moved`.
 local function count_in(what, scope, name, by)
   if not limit(scope, name)[COUNTED_FOR[what]] then return end
   local field = what .. ':' .. scope .. ':' .. name
-  if redis.call('HINCRBY', COUNTS, field, by) <= 0 then redis.call('HDEL', COUNTS, field) end
+  moved[field] = (moved[field] or 0) + by
 end
 
 local function count(what, job, by)
@@ -34,7 +36,15 @@ local function count(what, job, by)
 end
 
 local function counted(what, scope, name)
-  return tonumber(redis.call('HGET', COUNTS, what .. ':' .. scope .. ':' .. name) or 0)
+  local field = what .. ':' .. scope .. ':' .. name
+  return tonumber(redis.call('HGET', COUNTS, field) or 0) + (moved[field] or 0)
+end
+
+-- At the end of a call.
+local function keep_counts()
+  for field, by in pairs(moved) do
+    if by ~= 0 and redis.call('HINCRBY', COUNTS, field, by) <= 0 then redis.call('HDEL', COUNTS, field) end
+  end
 end
 
 local function full(scope, name)
@@ -98,12 +108,14 @@ local function enqueue(job, fields)
   add(fields, 'place', job.place)
   add(fields, 'line', job.line)
   local lines, members, waits = places(job)
-  local turns = turns_of(job.queue)
-  redis.call('SADD', lines, job.line)
   redis.call('ZADD', members, string.format('%.0f', (9 - job.priority) * PRIORITY + job.place), job.id)
   redis.call('ZADD', waits, now, job.id)
-  -- Who was away has not saved up turns, and who comes and goes gets none before its time.
-  redis.call('ZADD', turns, 'NX', tonumber(redis.call('HGET', TURN, job.queue) or 0) + 1, job.tenant)
+  if redis.call('ZCARD', members) == 1 then
+    redis.call('SADD', lines, job.line)
+    -- Who was away has not saved up turns, and who comes and goes gets none before its time.
+    local turn = tonumber(redis.call('HGET', TURN, job.queue) or 0) + 1
+    redis.call('ZADD', turns_of(job.queue), 'NX', turn, job.tenant)
+  end
   count('waiting', job, 1)
   ring(job.queue)
 end
@@ -165,26 +177,37 @@ local function next_of(queue, tenant)
   return first
 end
 
--- The queue's job that goes next; counts as its tenant's turn.
-local function next_in(queue)
+-- The queue's job that goes next, and the turn that its tenant takes with it, later than the last one that was taken.
+local function next_in(queue, last)
   if full('queue', queue) then return nil end
-  local turns, at = turns_of(queue), 0
+  -- Mostly it is the first one's.
+  local turns, at, count = turns_of(queue), 0, 1
   repeat
-    local tenants = redis.call('ZRANGE', turns, at, at + TENANTS_AT_ONCE - 1)
-    for _, tenant in ipairs(tenants) do
-      local job = next_of(queue, tenant)
-      if job then
-        -- A limit that held it up has not saved up turns either.
-        local turn = tonumber(redis.call('ZSCORE', turns, tenant))
-        turn = math.max(turn, tonumber(redis.call('HGET', TURN, queue) or 0))
-        redis.call('HSET', TURN, queue, turn)
-        redis.call('ZADD', turns, turn + 1, tenant)
-        return job
-      end
+    local tenants = redis.call('ZRANGE', turns, at, at + count - 1, 'WITHSCORES')
+    for number = 1, #tenants, 2 do
+      local job = next_of(queue, tenants[number])
+      -- Who was held up by a limit has not saved up turns either.
+      if job then return job, math.max(last, tonumber(tenants[number + 1])) end
     end
-    at = at + TENANTS_AT_ONCE
-  until #tenants < TENANTS_AT_ONCE
+    local over = #tenants < 2 * count
+    at, count = at + count, TENANTS_AT_ONCE
+  until over
   return nil
+end
+
+-- Gives a worker up to `wanted` jobs of a queue, one by one.
+local function serve(queue, wanted, take)
+  local before = tonumber(redis.call('HGET', TURN, queue) or 0)
+  local turn, taken = before, 0
+  while taken < wanted do
+    local job, its = next_in(queue, turn)
+    if not job then break end
+    turn, taken = its, taken + 1
+    -- Before it is taken: who has no other job waiting gives up its turn then.
+    redis.call('ZADD', turns_of(queue), turn + 1, job.tenant)
+    take(job)
+  end
+  if turn ~= before then redis.call('HSET', TURN, queue, turn) end
 end
 
 local function kinds_have_depth()
