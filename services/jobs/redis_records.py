@@ -22,7 +22,6 @@ def start_arguments(job: NewJob) -> list[str]:
         "idempotency_key": job.idempotency_key or "",
         "plan": plan(start.steps),
         "epoch": "0",
-        "cursor": "0",
         "attempt": "1",
         "losses": "0",
         # What was said, not what was left open: most of a step's fields are of other kinds.

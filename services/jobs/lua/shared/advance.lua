@@ -5,7 +5,6 @@ local rejoin
 local function pass_over(job)
   while step(job) and get_step(job, 'status') == 'skipped' do
     job.cursor = job.cursor + 1
-    redis.call('HSET', job.key, 'cursor', job.cursor)
   end
 end
 
@@ -136,7 +135,7 @@ local function retry_job(job, data, from)
   job.cursor = from or job.cursor
   clear_wake(job)
   redis.call('DEL', job.pending)
-  redis.call('HSET', job.key, 'losses', 0, 'cursor', job.cursor)
+  redis.call('HSET', job.key, 'losses', 0)
   redis.call('HDEL', job.key, 'error')
   if FINAL[job.status] then
     redis.call('HINCRBY', job.key, 'attempt', 1)

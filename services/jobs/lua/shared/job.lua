@@ -29,7 +29,7 @@ end
 
 -- What a call knows of a job.
 local FACTS = {'owner', 'status', 'epoch', 'cursor', 'plan', 'wake_at', 'schedule', 'queue', 'kind', 'parent', 'item',
-  'deadline_at', 'started_at', 'priority', 'place', 'line', 'time_left', 'webhook'}
+  'deadline_at', 'started_at', 'priority', 'place', 'line', 'time_left', 'webhook', 'losses'}
 
 -- `found` are its FACTS, in their order.
 local function job_of(tenant, id, found)
@@ -40,7 +40,7 @@ local function job_of(tenant, id, found)
     wake_at = tonumber(found[6] or nil), schedule = found[7], queue = found[8], kind = found[9],
     parent = found[10], item = found[11], deadline_at = tonumber(found[12] or nil), started_at = found[13],
     priority = tonumber(found[14] or nil), place = tonumber(found[15] or nil), line = found[16],
-    time_left = tonumber(found[17] or nil), webhook = found[18],
+    time_left = tonumber(found[17] or nil), webhook = found[18], losses = found[19],
     steps = PREFIX .. 'steps:' .. member, events = PREFIX .. 'events:' .. member, live = PREFIX .. 'live:' .. member,
     pending = PREFIX .. 'pending:' .. member,
   }
@@ -165,8 +165,8 @@ local function clear_wake(job)
 end
 
 local function begin(job)
-  local attempts = count_step(job, 'attempts', 1)
-  set_step(job, {'status', 'in_progress', 'started_at', now})
+  local attempts = tonumber(get_step(job, 'attempts') or 0) + 1
+  set_step(job, {'attempts', attempts, 'status', 'in_progress', 'started_at', now})
   emit_step(job, 'step.started', 'in_progress', {attempt = attempts})
   return attempts
 end

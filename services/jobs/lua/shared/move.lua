@@ -43,7 +43,7 @@ local function revive(job)
   if job.parent then redis.call('SADD', PREFIX .. 'live:' .. job.tenant .. ':' .. job.parent, job.id) end
 end
 
--- Of a new job its other fields are written with its first status; `worker` goes with the action `take`.
+-- The cursor is written here too, and of a new job its other fields. `worker` goes with the action `take`.
 local function move(job, action, to, data, worker)
   local from = job.status
   if not allowed(action, from, to) then
@@ -62,6 +62,7 @@ local function move(job, action, to, data, worker)
   job.unwritten = nil
   add(fields, 'status', to)
   add(fields, 'last_update', now)
+  add(fields, 'cursor', job.cursor)
   if to == 'queued' then
     enqueue(job, fields)
   elseif HELD[to] and not HELD[from] then
@@ -87,16 +88,17 @@ local function move(job, action, to, data, worker)
   end
 end
 
--- The step is done with: passed or skipped. Its result is written once.
+-- The step is done with: passed or skipped. Its result is written once. What comes next is a move, which writes the cursor.
 local function close(job, status, result, data)
-  redis.call('HSETNX', job.steps, job.cursor .. ':result', result)
-  set_step(job, {'status', status, 'finished_at', now})
-  clear_step(job, 'error', 'state', 'left')
+  local index = job.cursor .. ':'
+  local found = redis.call('HMGET', job.steps, index .. 'result', index .. 'error', index .. 'state', index .. 'left')
+  set_step(job, {'status', status, 'finished_at', now, 'result', found[1] or result})
+  if found[2] or found[3] or found[4] then clear_step(job, 'error', 'state', 'left') end
   emit_step(job, 'step.finished', status, data)
   -- The time of one that was skipped before it began is the whole job's: it shall not start before.
   if job.wake_at and tonumber(get_step(job, 'attempts') or 0) > 0 then clear_wake(job) end
   job.cursor = job.cursor + 1
-  redis.call('HSET', job.key, 'cursor', job.cursor, 'losses', 0)
+  if job.losses ~= '0' then redis.call('HSET', job.key, 'losses', 0) end
 end
 
 local function fail_step(job, reason, data)
