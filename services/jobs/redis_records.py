@@ -14,6 +14,12 @@ from kit.telemetry import parse_traceparent
 from services.jobs.records import JobRecord, StepRecord, Summary, WorkerRecord, repeatable
 from services.jobs.store import Claim, NewJob
 
+RECORD = (
+    "owner", "start", "status", "epoch", "cursor", "attempt", "error", "created_at", "last_update", "started_at",
+    "deadline_at", "wake_at", "traceparent", "schedule", "cost", "idempotency_key", "edits", "item",
+)  # fmt: skip
+"""The fields of a job that are read, in the order in which Redis answers them."""
+
 
 def start_arguments(job: NewJob) -> list[str]:
     start = job.start
@@ -72,8 +78,8 @@ def _plan(step: NewStep) -> list[Any]:
 
 
 def job_record(tenant: str, job_id: str, answer: Sequence[Sequence[str]]) -> JobRecord:
-    """Of what the scripts `read` and `fetch` answer."""
-    fields, marks = as_mapping(answer[0]), as_mapping(answer[1])
+    """Of what the functions `read` and `fetch` answer: the fields of RECORD, and what the steps have."""
+    fields, marks = _fields(answer[0]), as_mapping(answer[1])
     start = StartJob.model_validate_json(fields["start"])
     cursor, status = int(fields["cursor"]), JobStatus(fields["status"])
     steps = [_step(definition, index, marks) for index, definition in enumerate(start.steps)]
@@ -102,7 +108,11 @@ def job_record(tenant: str, job_id: str, answer: Sequence[Sequence[str]]) -> Job
 
 
 def claim(tenant: str, job_id: str, answer: Sequence[Sequence[str]]) -> Claim:
-    return Claim(tenant, job_id, int(as_mapping(answer[0])["epoch"]))
+    return Claim(tenant, job_id, int(_fields(answer[0])["epoch"]))
+
+
+def _fields(values: Sequence[str | None]) -> dict[str, str]:
+    return {name: value for name, value in zip(RECORD, values, strict=True) if value is not None}
 
 
 def _step(definition: NewStep, index: int, marks: Mapping[str, str]) -> StepRecord:

@@ -1,5 +1,5 @@
 -- Gives a worker jobs and begins their next steps. ARGV: worker, number of this call, how many, then its queues
--- The same number again gives the same jobs: the answer got lost. Returns {{tenant, id, job's fields, steps' fields} …}.
+-- The same number again gives the same jobs: the answer got lost. Returns {{tenant, id, what `show` does} …}.
 local worker, number, wanted = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local receipt = PREFIX .. 'fetched:' .. worker
 local known = redis.call('GET', receipt)
@@ -7,7 +7,7 @@ known = known and cjson.decode(known)
 local rows = {}
 
 local function give(job)
-  rows[#rows + 1] = {job.tenant, job.id, redis.call('HGETALL', job.key), redis.call('HGETALL', job.steps)}
+  rows[#rows + 1] = {job.tenant, job.id, show(job)}
 end
 
 if known and known.number == number then

@@ -70,6 +70,11 @@ local function new_job(tenant, id, fields)
   return job
 end
 
+-- What Python makes a record of: the job's fields named in RECORD, in that order, and all that its steps have.
+local function show(job)
+  return redis.call('HMGET', job.key, unpack(RECORD)), redis.call('HGETALL', job.steps)
+end
+
 -- As `find`, and also for whoever a breakpoint of the job names as approver.
 local function see(tenant, id, user)
   local job = find(tenant, id)
