@@ -62,6 +62,7 @@ def _header(bounds: Bounds) -> str:
         "HELD": dict.fromkeys(HELD, True),
         "ON_THE_CLOCK": dict.fromkeys(ON_THE_CLOCK, True),
         "LIMITS": _limits(bounds.limits),
+        "MAY_BE_FULL": _may_be_full(bounds.limits),
         "RECORD": dict(enumerate(RECORD, 1)),
         "QUEUES": dict(enumerate(bounds.queues, 1)),
         "LEASE_MS": round(bounds.lease_seconds * 1000),
@@ -77,6 +78,11 @@ def _header(bounds: Bounds) -> str:
         "SCHEDULE_RECENT": RECENT,
     }
     return "".join(f"local {name} = {_lua(value)}\n" for name, value in constants.items())
+
+
+def _may_be_full(limits: Limits) -> bool:
+    """Whether a job that ends may let another one begin."""
+    return any(limit.concurrency is not None for rules in limits.rules.values() for limit in rules.values())
 
 
 def _limits(limits: Limits) -> dict[str, Any]:

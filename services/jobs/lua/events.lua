@@ -6,5 +6,5 @@ local after, limit = tonumber(ARGV[4]), tonumber(ARGV[5])
 local facts = redis.call('HMGET', job.key, 'traceparent', 'dropped')
 local dropped = tonumber(facts[2] or 0)
 local from = math.max(0, after - dropped)
-return {job.status, facts[1], dropped + redis.call('LLEN', job.events), dropped + from + 1,
-  redis.call('LRANGE', job.events, from, from + limit - 1)}
+return {job.status, facts[1], dropped + redis.call('LLEN', key_of(job, 'events')), dropped + from + 1,
+  redis.call('LRANGE', key_of(job, 'events'), from, from + limit - 1)}

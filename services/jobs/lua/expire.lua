@@ -14,8 +14,8 @@ for _, member in ipairs(due) do
     end
     set_index(job, 'dead', false)
     redis.call('ZREM', WEBHOOKS, member)
-    redis.call('DEL', job.key, job.steps, job.events, job.live, job.pending,
-      PREFIX .. 'children:' .. member)
+    redis.call('DEL', job.key, job.steps, key_of(job, 'events'), key_of(job, 'live'), key_of(job, 'pending'),
+      key_of(job, 'children'))
   end
   redis.call('ZREM', ENDED, member)
 end

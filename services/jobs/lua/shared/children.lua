@@ -42,7 +42,7 @@ local function feed(job)
   local room = tonumber(facts[1]) - tonumber(facts[4])
   if facts[2] ~= '1' and tonumber(facts[3]) > 0 then room = 0 end
   for _ = 1, room do
-    local text = redis.call('LPOP', job.pending)
+    local text = redis.call('LPOP', key_of(job, 'pending'))
     if not text then return end
     local item, written = split(text)
     local arguments = cjson.decode(written)
@@ -80,7 +80,7 @@ local function join(job)
   elseif not result then
     reason = 'the results have more than ' .. MAX_RESULT .. ' bytes together'
   end
-  redis.call('DEL', job.pending)
+  redis.call('DEL', key_of(job, 'pending'))
   if reason then
     redis.call('HSETNX', job.steps, job.cursor .. ':result', result or 'null')
     fail_step(job, reason, {})
@@ -96,7 +96,7 @@ rejoin = function(job)
   if job.status == 'scheduled' then feed(job) end
   if tonumber(get_step(job, 'live')) > 0 then return end
   local failed = tonumber(get_step(job, 'failed')) > 0 and get_step(job, 'partial') ~= '1'
-  if failed or redis.call('LLEN', job.pending) == 0 then join(job) end
+  if failed or redis.call('LLEN', key_of(job, 'pending')) == 0 then join(job) end
 end
 
 -- A job's cost is its parent's too once it has ended, and that of all above.

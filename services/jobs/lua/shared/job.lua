@@ -27,6 +27,18 @@ local function split(member)
   return string.match(member, '^([^:]+):(.+)$')
 end
 
+-- Most jobs are like others: plans are read once, as long as they are short ones, and never changed.
+local PLANS_KEPT, PLAN_BYTES = 100, 1000
+local plans, plans_kept = {}, 0
+local function plan_of(text)
+  local plan = plans[text] or cjson.decode(text)
+  if not plans[text] and #text <= PLAN_BYTES then
+    if plans_kept == PLANS_KEPT then plans, plans_kept = {}, 0 end
+    plans[text], plans_kept = plan, plans_kept + 1
+  end
+  return plan
+end
+
 -- What a call knows of a job.
 local FACTS = {'owner', 'status', 'epoch', 'cursor', 'plan', 'wake_at', 'schedule', 'queue', 'kind', 'parent', 'item',
   'deadline_at', 'started_at', 'priority', 'place', 'line', 'time_left', 'webhook', 'losses'}
@@ -36,14 +48,18 @@ local function job_of(tenant, id, found)
   local member = tenant .. ':' .. id
   return {
     tenant = tenant, id = id, member = member, key = PREFIX .. 'job:' .. member, owner = found[1], status = found[2],
-    epoch = tonumber(found[3] or nil), cursor = tonumber(found[4] or nil), plan = found[5] and cjson.decode(found[5]),
+    epoch = tonumber(found[3] or nil), cursor = tonumber(found[4] or nil), plan = found[5] and plan_of(found[5]),
     wake_at = tonumber(found[6] or nil), schedule = found[7], queue = found[8], kind = found[9],
     parent = found[10], item = found[11], deadline_at = tonumber(found[12] or nil), started_at = found[13],
     priority = tonumber(found[14] or nil), place = tonumber(found[15] or nil), line = found[16],
     time_left = tonumber(found[17] or nil), webhook = found[18], losses = found[19],
-    steps = PREFIX .. 'steps:' .. member, events = PREFIX .. 'events:' .. member, live = PREFIX .. 'live:' .. member,
-    pending = PREFIX .. 'pending:' .. member,
+    steps = PREFIX .. 'steps:' .. member,
   }
+end
+
+-- Keys that few calls need: 'events', 'live' and 'children' (jobs that belong to it), 'pending' (items that wait).
+local function key_of(job, what)
+  return PREFIX .. what .. ':' .. job.member
 end
 
 local function add(fields, name, value)
@@ -63,7 +79,7 @@ end
 local function new_job(tenant, id, fields)
   local job = job_of(tenant, id, {})
   for at = 1, #fields, 2 do job[fields[at]] = fields[at + 1] end
-  job.status, job.plan, job.priority = 'new', cjson.decode(job.plan), tonumber(job.priority)
+  job.status, job.plan, job.priority = 'new', plan_of(job.plan), tonumber(job.priority)
   job.epoch, job.cursor, job.wake_at = 0, 0, tonumber(job.wake_at or nil)
   add(fields, 'created_at', now)
   job.unwritten, job.blank = fields, true
@@ -136,7 +152,9 @@ local function emit(job, kind, status, data)
     mine = {job = job}
     said[job.member] = mine
   end
-  mine[#mine + 1] = cjson.encode({type = kind, status = status, timestamp = now, data = data})
+  -- Both are words of ours.
+  mine[#mine + 1] = '{"type":"' .. kind .. '","status":"' .. status .. '","timestamp":' .. now .. ',"data":'
+    .. cjson.encode(data) .. '}'
 end
 
 -- At the end of a call: keeps what has happened, and says that there is something to read. An event's number is its place
@@ -144,9 +162,9 @@ end
 local function tell()
   for _, mine in pairs(said) do
     local job = mine.job
-    local kept = redis.call('RPUSH', job.events, unpack(mine))
+    local kept = redis.call('RPUSH', key_of(job, 'events'), unpack(mine))
     if kept > EVENTS_KEPT then
-      redis.call('LTRIM', job.events, -EVENTS_KEPT, -1)
+      redis.call('LTRIM', key_of(job, 'events'), -EVENTS_KEPT, -1)
       redis.call('HINCRBY', job.key, 'dropped', kept - EVENTS_KEPT)
     end
     redis.call('PUBLISH', PREFIX .. 'live:' .. job.id, kept)

@@ -149,6 +149,7 @@ end
 local function let_go(job)
   redis.call('ZREM', LEASES, job.member)
   count('running', job, -1)
+  if not MAY_BE_FULL then return end
   -- It may have stood in the way of jobs in any queue.
   for _, queue in ipairs(QUEUES) do
     if redis.call('EXISTS', turns_of(queue)) == 1 then ring(queue) end
