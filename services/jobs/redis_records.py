@@ -15,7 +15,7 @@ from services.jobs.records import JobRecord, StepRecord, Summary, WorkerRecord, 
 from services.jobs.store import Claim, NewJob
 
 RECORD = (
-    "owner", "start", "status", "epoch", "cursor", "attempt", "error", "created_at", "last_update", "started_at",
+    "owner", "start", "status", "epoch", "cursor", "retries", "error", "created_at", "last_update", "started_at",
     "deadline_at", "wake_at", "traceparent", "schedule", "cost", "idempotency_key", "edits", "item",
 )  # fmt: skip
 """The fields of a job that are read, in the order in which Redis answers them."""
@@ -25,11 +25,7 @@ def start_arguments(job: NewJob) -> list[str]:
     start = job.start
     fields = {
         "owner": job.owner.user,
-        "idempotency_key": job.idempotency_key or "",
         "plan": plan(start.steps),
-        "epoch": "0",
-        "attempt": "1",
-        "losses": "0",
         # What was said, not what was left open: most of a step's fields are of other kinds.
         "start": start.model_dump_json(exclude_unset=True),
         "kind": start.kind,
@@ -51,6 +47,7 @@ def start_arguments(job: NewJob) -> list[str]:
 def _only_some_have(job: NewJob) -> list[tuple[str, str | int | None]]:
     start = job.start
     return [
+        ("idempotency_key", job.idempotency_key),
         ("schedule", job.schedule_id),
         ("parent", start.parent_id),
         ("item", job.item),
@@ -94,14 +91,14 @@ def job_record(tenant: str, job_id: str, answer: Sequence[Sequence[str]]) -> Job
         last_update=moment(fields["last_update"]),
         steps=steps,
         cursor=cursor,
-        attempt=int(fields["attempt"]),
+        attempt=1 + int(fields.get("retries", 0)),
         error=fields.get("error"),
         traceparent=fields["traceparent"],
         schedule_id=fields.get("schedule"),
         started_at=moment_or_none(fields.get("started_at")),
         deadline=moment_or_none(fields.get("deadline_at")),
         cost=float(fields.get("cost", 0)),
-        idempotency_key=fields["idempotency_key"] or None,
+        idempotency_key=fields.get("idempotency_key"),
         edits=int(fields.get("edits", 0)),
         item=fields.get("item"),
     )

@@ -6,7 +6,7 @@ for _, member in ipairs(due) do
   local job = find(split(member))
   if job then
     local key = redis.call('HGET', job.key, 'idempotency_key')
-    if key ~= '' then redis.call('DEL', PREFIX .. 'idem:' .. job.tenant .. ':' .. job.owner .. ':' .. key) end
+    if key then redis.call('DEL', PREFIX .. 'idem:' .. job.tenant .. ':' .. job.owner .. ':' .. key) end
     if job.parent then
       redis.call('ZREM', PREFIX .. 'children:' .. job.tenant .. ':' .. job.parent, job.id)
     else

@@ -20,7 +20,7 @@ end
 
 local taken, queues = {}, #ARGV - 3
 local function take(job)
-  move(job, 'take', 'running', {worker = worker}, worker)
+  move(job, 'take', 'running', {worker = worker})
   begin(job)
   give(job)
   taken[#taken + 1] = {job.tenant, job.id, job.epoch}

@@ -138,7 +138,7 @@ local function retry_job(job, data, from)
   redis.call('HSET', job.key, 'losses', 0)
   redis.call('HDEL', job.key, 'error')
   if FINAL[job.status] then
-    redis.call('HINCRBY', job.key, 'attempt', 1)
+    redis.call('HINCRBY', job.key, 'retries', 1)
     local whole = redis.call('HGET', job.key, 'deadline_ms')
     if whole then
       job.time_left = tonumber(whole)

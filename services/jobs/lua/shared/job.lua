@@ -48,11 +48,11 @@ local function job_of(tenant, id, found)
   local member = tenant .. ':' .. id
   return {
     tenant = tenant, id = id, member = member, key = PREFIX .. 'job:' .. member, owner = found[1], status = found[2],
-    epoch = tonumber(found[3] or nil), cursor = tonumber(found[4] or nil), plan = found[5] and plan_of(found[5]),
+    epoch = tonumber(found[3] or 0), cursor = tonumber(found[4] or nil), plan = found[5] and plan_of(found[5]),
     wake_at = tonumber(found[6] or nil), schedule = found[7], queue = found[8], kind = found[9],
     parent = found[10], item = found[11], deadline_at = tonumber(found[12] or nil), started_at = found[13],
-    priority = tonumber(found[14] or nil), place = tonumber(found[15] or nil), line = found[16],
-    time_left = tonumber(found[17] or nil), webhook = found[18], losses = found[19],
+    priority = tonumber(found[14] or nil), place = tonumber(found[15] or nil), line = found[16] or '',
+    time_left = tonumber(found[17] or nil), webhook = found[18], losses = tonumber(found[19] or 0),
     steps = PREFIX .. 'steps:' .. member,
   }
 end
@@ -80,7 +80,7 @@ local function new_job(tenant, id, fields)
   local job = job_of(tenant, id, {})
   for at = 1, #fields, 2 do job[fields[at]] = fields[at + 1] end
   job.status, job.plan, job.priority = 'new', plan_of(job.plan), tonumber(job.priority)
-  job.epoch, job.cursor, job.wake_at = 0, 0, tonumber(job.wake_at or nil)
+  job.cursor, job.wake_at = 0, tonumber(job.wake_at or nil)
   add(fields, 'created_at', now)
   job.unwritten, job.blank = fields, true
   return job

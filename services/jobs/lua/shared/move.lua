@@ -43,8 +43,8 @@ local function revive(job)
   if job.parent then redis.call('SADD', PREFIX .. 'live:' .. job.tenant .. ':' .. job.parent, job.id) end
 end
 
--- The cursor is written here too, and of a new job its other fields. `worker` goes with the action `take`.
-local function move(job, action, to, data, worker)
+-- The cursor is written here too, and of a new job its other fields.
+local function move(job, action, to, data)
   local from = job.status
   if not allowed(action, from, to) then
     error(action .. ' must not lead from ' .. from .. ' to ' .. to)
@@ -66,7 +66,7 @@ local function move(job, action, to, data, worker)
   if to == 'queued' then
     enqueue(job, fields)
   elseif HELD[to] and not HELD[from] then
-    hold(job, worker, fields)
+    hold(job, fields)
   elseif to == 'waiting_approval' then
     ask(job)
   end
@@ -98,7 +98,7 @@ local function close(job, status, result, data)
   -- The time of one that was skipped before it began is the whole job's: it shall not start before.
   if job.wake_at and tonumber(get_step(job, 'attempts') or 0) > 0 then clear_wake(job) end
   job.cursor = job.cursor + 1
-  if job.losses ~= '0' then redis.call('HSET', job.key, 'losses', 0) end
+  if job.losses > 0 then redis.call('HSET', job.key, 'losses', 0) end
 end
 
 local function fail_step(job, reason, data)

@@ -104,9 +104,10 @@ end
 local function enqueue(job, fields)
   -- Kept: who is interrupted comes back to where it was.
   job.place = job.place or redis.call('INCR', PREFIX .. 'places')
-  job.line = line_of(job)
   add(fields, 'place', job.place)
-  add(fields, 'line', job.line)
+  local line = line_of(job)
+  if line ~= job.line then add(fields, 'line', line) end
+  job.line = line
   local lines, members, waits = places(job)
   redis.call('ZADD', members, string.format('%.0f', (9 - job.priority) * PRIORITY + job.place), job.id)
   redis.call('ZADD', waits, now, job.id)
@@ -132,10 +133,9 @@ local function dequeue(job)
 end
 
 -- A worker has it from now on.
-local function hold(job, worker, fields)
+local function hold(job, fields)
   job.epoch = job.epoch + 1
   add(fields, 'epoch', job.epoch)
-  add(fields, 'worker', worker)
   redis.call('ZADD', LEASES, now + LEASE_MS, job.member)
   count('running', job, 1)
   if not job.started_at then
