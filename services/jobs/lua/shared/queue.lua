@@ -5,14 +5,14 @@
 -- turn                           of each queue the last turn that was taken
 -- lines:<queue>:<tenant>         its lines: '' and one for each kind that has a limit of its own
 -- line:<queue>:<tenant>:<kind>   jobs by priority and place
--- waits:<queue>:<tenant>         the same jobs by the moment since when they wait
+-- waits:<queue>:<tenant>         those of them that came back to their place, by the moment since when they wait
 -- counts                         jobs that run and that wait, by queue, kind and tenant, where there is a limit
 -- rate:<scope>:<name>            when the next job may begin; gone when that is now
 -- bell:<queue>                   not empty when a worker should look
 local COUNTS, TURN = PREFIX .. 'counts', PREFIX .. 'turn'
 -- Priority comes before place: nobody counts to 2^48.
 local PRIORITY = 2 ^ 48
-local TENANTS_AT_ONCE = 20
+local TENANTS_AT_ONCE, JOBS_AT_ONCE = 20, 100
 local NO_LIMIT = {}
 
 local function limit(scope, name)
@@ -102,15 +102,18 @@ end
 
 -- What `enqueue` and `hold` add to `fields` is written with the job's new status.
 local function enqueue(job, fields)
-  -- Kept: who is interrupted comes back to where it was.
-  job.place = job.place or redis.call('INCR', PREFIX .. 'places')
-  add(fields, 'place', job.place)
   local line = line_of(job)
   if line ~= job.line then add(fields, 'line', line) end
   job.line = line
   local lines, members, waits = places(job)
+  if job.place then
+    -- Who is interrupted comes back to where it was.
+    redis.call('ZADD', waits, now, job.id)
+  else
+    job.place = redis.call('INCR', PREFIX .. 'places')
+    add(fields, 'place', job.place)
+  end
   redis.call('ZADD', members, string.format('%.0f', (9 - job.priority) * PRIORITY + job.place), job.id)
-  redis.call('ZADD', waits, now, job.id)
   if redis.call('ZCARD', members) == 1 then
     redis.call('SADD', lines, job.line)
     -- Who was away has not saved up turns, and who comes and goes gets none before its time.
@@ -211,6 +214,14 @@ local function serve(queue, wanted, take)
   if turn ~= before then redis.call('HSET', TURN, queue, turn) end
 end
 
+local function lines_of(queue, tenant)
+  local own, keys = queue .. ':' .. tenant, {}
+  for number, line in ipairs(redis.call('SMEMBERS', PREFIX .. 'lines:' .. own)) do
+    keys[number] = PREFIX .. 'line:' .. own .. ':' .. line
+  end
+  return keys, PREFIX .. 'waits:' .. own
+end
+
 local function kinds_have_depth()
   for _, rule in pairs(LIMITS.kind) do
     if rule.depth then return true end
@@ -227,12 +238,11 @@ local function recount()
   end
   for _, queue in ipairs(QUEUES) do
     for _, tenant in ipairs(redis.call('ZRANGE', turns_of(queue), 0, -1)) do
-      local own = queue .. ':' .. tenant
-      local waiting = redis.call('ZCARD', PREFIX .. 'waits:' .. own)
-      count_in('waiting', 'queue', queue, waiting)
-      count_in('waiting', 'tenant', tenant, waiting)
-      if kinds_have_depth() then
-        for _, id in ipairs(redis.call('ZRANGE', PREFIX .. 'waits:' .. own, 0, -1)) do
+      for _, line in ipairs(lines_of(queue, tenant)) do
+        local waiting = redis.call('ZCARD', line)
+        count_in('waiting', 'queue', queue, waiting)
+        count_in('waiting', 'tenant', tenant, waiting)
+        for _, id in ipairs(kinds_have_depth() and redis.call('ZRANGE', line, 0, -1) or {}) do
           count_in('waiting', 'kind', redis.call('HGET', PREFIX .. 'job:' .. tenant .. ':' .. id, 'kind'), 1)
         end
       end
