@@ -1,5 +1,6 @@
 -- Ended jobs whose webhooks shall be sent now; nobody else gets them for a lease. ARGV: how many at most, lease in ms
--- Returns {{tenant, id, attempts, the fields of RECORD, the last step's result as a field} …}: all results may be very long.
+-- Returns {{tenant, id, attempts, the fields of RECORD, the last step's result as a field} …}: all results may be very
+-- long.
 local rows = {}
 for _, member in ipairs(redis.call('ZRANGE', WEBHOOKS, '-inf', now, 'BYSCORE', 'LIMIT', 0, ARGV[1])) do
   local job = find(split(member))

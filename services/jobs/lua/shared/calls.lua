@@ -1,5 +1,5 @@
--- What surrounds every call: its time, and at its end the events and counts. One that adds jobs or schedules is refused when
--- there is no memory left; what brings those under way to their end is not.
+-- What surrounds every call: its time, and at its end the events and counts. One that adds jobs or schedules is refused
+-- when there is no memory left; what brings those under way to their end is not.
 local function register(name, call, adds)
   redis.register_function{
     function_name = NAME .. '_' .. name,

@@ -1,7 +1,7 @@
 -- Starting jobs; those that belong to another one; and the children of a `map` step, some of which run at once.
 
 -- Creates a job, or finds the one that the same idempotency key started.
--- arguments: tenant, owner, id, idempotency key or '', fingerprint, by, then the job's first fields: name, value, name …
+-- arguments: tenant, owner, id, idempotency key or '', fingerprint, by, then the job's fields: name, value, name …
 -- Returns {'created' | 'known', id, status} or {'reused'}.
 local function start_job(arguments)
   local tenant, owner, id, idempotency, fingerprint = unpack(arguments, 1, 5)

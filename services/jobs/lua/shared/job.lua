@@ -7,7 +7,7 @@
 local LEASES, TIMERS, DEADLINES = PREFIX .. 'leases', PREFIX .. 'timers', PREFIX .. 'deadlines'
 local ENDED, DUE, WEBHOOKS = PREFIX .. 'ended', PREFIX .. 'due', PREFIX .. 'webhooks'
 
--- Of the call that is under way: its time in milliseconds, what has happened in it, and what it has changed of `counts`.
+-- Of the call that is under way: its time in milliseconds, what has happened in it, what it has changed of `counts`.
 local now, said, moved
 
 -- A step in a job's plan is {kind, name, milliseconds, what an expiry decides, approvers}; these are the kinds.
@@ -27,7 +27,7 @@ local function split(member)
   return string.match(member, '^([^:]+):(.+)$')
 end
 
--- Most jobs are like others: plans are read once, as long as they are short ones, and never changed.
+-- Many jobs have the same one: it is decoded once, unless it is long. Nobody changes a plan.
 local PLANS_KEPT, PLAN_BYTES = 100, 1000
 local plans, plans_kept = {}, 0
 local function plan_of(text)
@@ -74,8 +74,8 @@ local function find(tenant, id, user)
   return job_of(tenant, id, found)
 end
 
--- `fields` are its first ones: name, value, name … They are written by `move` (`unwritten`), with its first status. That its
--- steps have nothing yet (`blank`) is known until one of them has.
+-- `fields` are its first ones: name, value, name … `move` writes them (`unwritten`) with its first status. Its steps
+-- have nothing yet (`blank`).
 local function new_job(tenant, id, fields)
   local job = job_of(tenant, id, {})
   for at = 1, #fields, 2 do job[fields[at]] = fields[at + 1] end
@@ -157,8 +157,8 @@ local function emit(job, kind, status, data)
     .. cjson.encode(data) .. '}'
 end
 
--- At the end of a call: keeps what has happened, and says that there is something to read. An event's number is its place
--- in the list; `dropped` is how many were before the first that is kept.
+-- At the end of a call: keeps what has happened, and says that there is something to read. An event's number is its
+-- place in the list; `dropped` is how many came before the first that is kept.
 local function tell()
   for _, mine in pairs(said) do
     local job = mine.job

@@ -88,7 +88,7 @@ local function move(job, action, to, data)
   end
 end
 
--- The step is done with: passed or skipped. Its result is written once. What comes next is a move, which writes the cursor.
+-- The step is done with: passed or skipped. Its result is written once. A move comes next and writes the cursor.
 local function close(job, status, result, data)
   local index = job.cursor .. ':'
   local found = redis.call('HMGET', job.steps, index .. 'result', index .. 'error', index .. 'state', index .. 'left')

@@ -22,7 +22,7 @@ end
 -- `what` is counted only where a limit asks for it: 'running' for `concurrency`, 'waiting' for `depth`.
 local COUNTED_FOR = {running = 'concurrency', waiting = 'depth'}
 
--- Until the end of the call it is kept in `moved`.
+-- It is written at the end of the call.
 local function count_in(what, scope, name, by)
   if not limit(scope, name)[COUNTED_FOR[what]] then return end
   local field = what .. ':' .. scope .. ':' .. name
@@ -181,7 +181,7 @@ local function next_of(queue, tenant)
   return first
 end
 
--- The queue's job that goes next, and the turn that its tenant takes with it, later than the last one that was taken.
+-- The queue's job that goes next, and the turn that its tenant takes with it. `last` is the last one that was taken.
 local function next_in(queue, last)
   if full('queue', queue) then return nil end
   -- Mostly it is the first one's.
@@ -214,6 +214,7 @@ local function serve(queue, wanted, take)
   if turn ~= before then redis.call('HSET', TURN, queue, turn) end
 end
 
+-- The keys of a tenant's lines, and of its `waits`.
 local function lines_of(queue, tenant)
   local own, keys = queue .. ':' .. tenant, {}
   for number, line in ipairs(redis.call('SMEMBERS', PREFIX .. 'lines:' .. own)) do
