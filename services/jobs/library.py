@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from services.jobs.limits import SCOPES, Limit, Limits
+from services.jobs.redis_records import RECORD
 from services.jobs.schedule_store import MOST_WAITING, RECENT
 from services.jobs.states import FINAL, HELD, ON_THE_CLOCK, TABLE
 from services.jobs.store import MOST_CHILDREN, MOST_EDITED, MOST_GENERATIONS, Bounds
@@ -61,6 +62,8 @@ def _header(bounds: Bounds) -> str:
         "HELD": dict.fromkeys(HELD, True),
         "ON_THE_CLOCK": dict.fromkeys(ON_THE_CLOCK, True),
         "LIMITS": _limits(bounds.limits),
+        "MAY_BE_FULL": _may_be_full(bounds.limits),
+        "RECORD": dict(enumerate(RECORD, 1)),
         "QUEUES": dict(enumerate(bounds.queues, 1)),
         "LEASE_MS": round(bounds.lease_seconds * 1000),
         "MAX_LOSSES": bounds.max_losses,
@@ -75,6 +78,11 @@ def _header(bounds: Bounds) -> str:
         "SCHEDULE_RECENT": RECENT,
     }
     return "".join(f"local {name} = {_lua(value)}\n" for name, value in constants.items())
+
+
+def _may_be_full(limits: Limits) -> bool:
+    """Whether a job that ends may let another one begin."""
+    return any(limit.concurrency is not None for rules in limits.rules.values() for limit in rules.values())
 
 
 def _limits(limits: Limits) -> dict[str, Any]:

@@ -14,10 +14,18 @@ from kit.telemetry import parse_traceparent
 from services.jobs.records import JobRecord, StepRecord, Summary, WorkerRecord, repeatable
 from services.jobs.store import Claim, NewJob
 
+RECORD = (
+    "owner", "start", "status", "epoch", "cursor", "retries", "error", "created_at", "last_update", "started_at",
+    "deadline_at", "wake_at", "traceparent", "schedule", "cost", "idempotency_key", "edits", "item",
+)  # fmt: skip
+"""The fields of a job that are read, in the order in which Redis answers them."""
+
 
 def start_arguments(job: NewJob) -> list[str]:
     start = job.start
     fields = {
+        "owner": job.owner.user,
+        "plan": plan(start.steps),
         # What was said, not what was left open: most of a step's fields are of other kinds.
         "start": start.model_dump_json(exclude_unset=True),
         "kind": start.kind,
@@ -32,13 +40,14 @@ def start_arguments(job: NewJob) -> list[str]:
             fields[name] = str(value)
     return [
         job.owner.tenant, job.owner.user, job.job_id, job.idempotency_key or "", job.fingerprint, job.by,
-        plan(start.steps), *(part for field in fields.items() for part in field),
+        *(part for field in fields.items() for part in field),
     ]  # fmt: skip
 
 
 def _only_some_have(job: NewJob) -> list[tuple[str, str | int | None]]:
     start = job.start
     return [
+        ("idempotency_key", job.idempotency_key),
         ("schedule", job.schedule_id),
         ("parent", start.parent_id),
         ("item", job.item),
@@ -66,8 +75,8 @@ def _plan(step: NewStep) -> list[Any]:
 
 
 def job_record(tenant: str, job_id: str, answer: Sequence[Sequence[str]]) -> JobRecord:
-    """Of what the scripts `read` and `fetch` answer."""
-    fields, marks = as_mapping(answer[0]), as_mapping(answer[1])
+    """Of what the functions `read` and `fetch` answer: the fields of RECORD, and what the steps have."""
+    fields, marks = _fields(answer[0]), as_mapping(answer[1])
     start = StartJob.model_validate_json(fields["start"])
     cursor, status = int(fields["cursor"]), JobStatus(fields["status"])
     steps = [_step(definition, index, marks) for index, definition in enumerate(start.steps)]
@@ -82,21 +91,25 @@ def job_record(tenant: str, job_id: str, answer: Sequence[Sequence[str]]) -> Job
         last_update=moment(fields["last_update"]),
         steps=steps,
         cursor=cursor,
-        attempt=int(fields["attempt"]),
+        attempt=1 + int(fields.get("retries", 0)),
         error=fields.get("error"),
         traceparent=fields["traceparent"],
         schedule_id=fields.get("schedule"),
         started_at=moment_or_none(fields.get("started_at")),
         deadline=moment_or_none(fields.get("deadline_at")),
         cost=float(fields.get("cost", 0)),
-        idempotency_key=fields["idempotency_key"] or None,
+        idempotency_key=fields.get("idempotency_key"),
         edits=int(fields.get("edits", 0)),
         item=fields.get("item"),
     )
 
 
 def claim(tenant: str, job_id: str, answer: Sequence[Sequence[str]]) -> Claim:
-    return Claim(tenant, job_id, int(as_mapping(answer[0])["epoch"]))
+    return Claim(tenant, job_id, int(_fields(answer[0])["epoch"]))
+
+
+def _fields(values: Sequence[str | None]) -> dict[str, str]:
+    return {name: value for name, value in zip(RECORD, values, strict=True) if value is not None}
 
 
 def _step(definition: NewStep, index: int, marks: Mapping[str, str]) -> StepRecord:
@@ -141,10 +154,10 @@ def summary(row: Sequence[str]) -> Summary:
     )
 
 
-def event(text: str, job_id: str, traceparent: str) -> Event:
+def event(text: str, seq: int, job_id: str, traceparent: str) -> Event:
     fields: dict[str, Any] = json.loads(text)
     trace = parse_traceparent(traceparent)
-    fields["timestamp"] = moment(fields["timestamp"])
+    fields |= {"seq": seq, "timestamp": moment(fields["timestamp"])}
     # Lua's encoder knows one kind of table: an empty one is an object, and so is `data`.
     return Event(**fields, subject=job_id, trace_id=trace.trace_id if trace else None)
 

@@ -132,10 +132,10 @@ class RedisJobStore:
         answer = await self._call("events", reach.tenant, job_id, reach.user or "", after, limit)
         if not answer:
             raise JobNotFound(job_id)
-        status, traceparent, last, texts = answer
-        events = [written.event(text, job_id, traceparent) for text in texts]
+        status, traceparent, last, first, texts = answer
+        events = [written.event(text, seq, job_id, traceparent) for seq, text in enumerate(texts, first)]
         seen = events[-1].seq if events else after
-        return EventBatch(events, ended=JobStatus(status) in FINAL and seen >= int(last))
+        return EventBatch(events, ended=JobStatus(status) in FINAL and seen >= last)
 
     def watch(self, *job_ids: str) -> AbstractAsyncContextManager[News]:
         return self._news.watch(*job_ids)

@@ -26,9 +26,8 @@ class RedisWebhooks:
         await self._call("webhook_settle", *place, outcome, note, round(delay_seconds * 1000))
 
 
-def _webhook(tenant: str, job_id: str, *answer: Sequence[str]) -> Webhook | None:
+def _webhook(tenant: str, job_id: str, attempts: int, *answer: Sequence[str]) -> Webhook | None:
     try:
-        attempts = int(written.as_mapping(answer[0])["webhook_attempts"])
         return Webhook(written.job_record(tenant, job_id, answer), attempts)
     except Exception:
         # Of a newer version, say. The others shall be told all the same.

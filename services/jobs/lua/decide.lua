@@ -17,7 +17,7 @@ if asked or (here and state == 'unknown_outcome') then
 elseif action == 'skip' and job.status == 'paused' and here then
   -- Its children are none of its own any more.
   clear_step(job, 'total')
-  redis.call('DEL', job.pending)
+  redis.call('DEL', key_of(job, 'pending'))
   each_live(job, function(child)
     if child.item then cancel_job(child, {by = by, reason = 'its step was skipped'}) end
   end)

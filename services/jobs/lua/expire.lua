@@ -6,7 +6,7 @@ for _, member in ipairs(due) do
   local job = find(split(member))
   if job then
     local key = redis.call('HGET', job.key, 'idempotency_key')
-    if key ~= '' then redis.call('DEL', PREFIX .. 'idem:' .. job.tenant .. ':' .. job.owner .. ':' .. key) end
+    if key then redis.call('DEL', PREFIX .. 'idem:' .. job.tenant .. ':' .. job.owner .. ':' .. key) end
     if job.parent then
       redis.call('ZREM', PREFIX .. 'children:' .. job.tenant .. ':' .. job.parent, job.id)
     else
@@ -14,7 +14,8 @@ for _, member in ipairs(due) do
     end
     set_index(job, 'dead', false)
     redis.call('ZREM', WEBHOOKS, member)
-    redis.call('DEL', job.key, job.steps, job.events, job.children, job.live, job.pending)
+    redis.call('DEL', job.key, job.steps, key_of(job, 'events'), key_of(job, 'live'), key_of(job, 'pending'),
+      key_of(job, 'children'))
   end
   redis.call('ZREM', ENDED, member)
 end

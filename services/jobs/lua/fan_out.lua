@@ -4,7 +4,7 @@
 local job, epoch, index = find(ARGV[1], ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 if not holds(job, epoch) or job.cursor ~= index then return 'lost' end
 local ended, live = 0, 0
-redis.call('DEL', job.pending)
+redis.call('DEL', key_of(job, 'pending'))
 for item = 0, #ARGV - 7 do
   local child = find(job.tenant, child_id(job, item))
   if child and child.status == 'succeeded' then
@@ -12,7 +12,7 @@ for item = 0, #ARGV - 7 do
   elseif child and not FINAL[child.status] then
     live = live + 1
   else
-    redis.call('RPUSH', job.pending, item .. ':' .. ARGV[item + 7])
+    redis.call('RPUSH', key_of(job, 'pending'), item .. ':' .. ARGV[item + 7])
   end
 end
 set_step(job, {'total', #ARGV - 6, 'ended', ended, 'failed', 0, 'live', live,

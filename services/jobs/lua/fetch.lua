@@ -1,5 +1,5 @@
 -- Gives a worker jobs and begins their next steps. ARGV: worker, number of this call, how many, then its queues
--- The same number again gives the same jobs: the answer got lost. Returns {{tenant, id, job's fields, steps' fields} …}.
+-- The same number again gives the same jobs: the answer got lost. Returns {{tenant, id, what `show` does} …}.
 local worker, number, wanted = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local receipt = PREFIX .. 'fetched:' .. worker
 local known = redis.call('GET', receipt)
@@ -7,7 +7,7 @@ known = known and cjson.decode(known)
 local rows = {}
 
 local function give(job)
-  rows[#rows + 1] = {job.tenant, job.id, redis.call('HGETALL', job.key), redis.call('HGETALL', job.steps)}
+  rows[#rows + 1] = {job.tenant, job.id, show(job)}
 end
 
 if known and known.number == number then
@@ -19,17 +19,17 @@ if known and known.number == number then
 end
 
 local taken, queues = {}, #ARGV - 3
+local function take(job)
+  move(job, 'take', 'running', {worker = worker})
+  begin(job)
+  give(job)
+  taken[#taken + 1] = {job.tenant, job.id, job.epoch}
+end
+
 -- No queue comes first for ever.
 for turn = 0, queues - 1 do
   local queue = ARGV[4 + (tonumber(number) + turn) % queues]
-  while #rows < wanted do
-    local job = next_in(queue)
-    if not job then break end
-    move(job, 'take', 'running', {worker = worker}, worker)
-    begin(job)
-    give(job)
-    taken[#taken + 1] = {job.tenant, job.id, job.epoch}
-  end
+  serve(queue, wanted - #rows, take)
   -- There may be more than this worker takes.
   if #rows == wanted and redis.call('EXISTS', turns_of(queue)) == 1 then ring(queue) end
 end

@@ -15,10 +15,34 @@ for _, member in ipairs(redis.call('ZRANGE', LEASES, 0, -1)) do
   end
 end
 
+-- Since when the first one waits that has a score from `from` on, below `to`, and has not come back.
+local function first_comer(line, waits, whose, from, to)
+  local at = 0
+  repeat
+    local ids = redis.call('ZRANGE', line, string.format('%.0f', from), string.format('(%.0f', to), 'BYSCORE',
+      'LIMIT', at, JOBS_AT_ONCE)
+    local back = #ids > 0 and redis.call('ZMSCORE', waits, unpack(ids))
+    for number, id in ipairs(ids) do
+      if not back[number] then
+        return tonumber(redis.call('HGET', PREFIX .. 'job:' .. whose .. ':' .. id, 'last_update'))
+      end
+    end
+    at = at + JOBS_AT_ONCE
+  until #ids < JOBS_AT_ONCE
+  return now
+end
+
+-- In a line, jobs of one priority that came for the first time stand in the order in which they did.
 local function load_of(queue, whose)
-  local waits = PREFIX .. 'waits:' .. queue .. ':' .. whose
-  local first = redis.call('ZRANGE', waits, 0, 0, 'WITHSCORES')
-  return redis.call('ZCARD', waits), first[2] and now - tonumber(first[2]) or 0
+  local lines, waits = lines_of(queue, whose)
+  local waiting, since = 0, tonumber(redis.call('ZRANGE', waits, 0, 0, 'WITHSCORES')[2] or now)
+  for _, line in ipairs(lines) do
+    waiting = waiting + redis.call('ZCARD', line)
+    for priority = 0, 9 do
+      since = math.min(since, first_comer(line, waits, whose, priority * PRIORITY, (priority + 1) * PRIORITY))
+    end
+  end
+  return waiting, now - since
 end
 
 local rows = {}

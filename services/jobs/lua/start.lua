@@ -9,7 +9,7 @@ for _ = 1, tonumber(ARGV[1]) do
 end
 
 local function field(arguments, name)
-  for number = 8, #arguments, 2 do
+  for number = 7, #arguments, 2 do
     if arguments[number] == name then return arguments[number + 1] end
   end
 end

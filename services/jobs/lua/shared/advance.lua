@@ -5,7 +5,6 @@ local rejoin
 local function pass_over(job)
   while step(job) and get_step(job, 'status') == 'skipped' do
     job.cursor = job.cursor + 1
-    redis.call('HSET', job.key, 'cursor', job.cursor)
   end
 end
 
@@ -73,7 +72,7 @@ local function give_up(job, action, reason)
 end
 
 local function each_live(job, act)
-  for _, id in ipairs(redis.call('SMEMBERS', job.live)) do
+  for _, id in ipairs(redis.call('SMEMBERS', key_of(job, 'live'))) do
     local child = find(job.tenant, id)
     if child then act(child) end
   end
@@ -92,7 +91,7 @@ local function cancel_job(job, data)
   if FINAL[job.status] then return end
   abandon(job, 'cancelled while it was under way', true)
   move(job, 'cancel', 'cancelled', {by = data.by, reason = data.reason})
-  redis.call('DEL', job.pending)
+  redis.call('DEL', key_of(job, 'pending'))
   each_live(job, function(child) cancel_job(child, data) end)
 end
 
@@ -100,7 +99,7 @@ local function time_out(job)
   local reason = 'was not done by its deadline'
   abandon(job, reason, step(job)[1] == ONCE)
   fail_job(job, 'time_out', reason, {reason = reason})
-  redis.call('DEL', job.pending)
+  redis.call('DEL', key_of(job, 'pending'))
   each_live(job, function(child) cancel_job(child, {reason = 'the deadline of ' .. job.id .. ' has passed'}) end)
 end
 
@@ -135,11 +134,11 @@ local function retry_job(job, data, from)
   end
   job.cursor = from or job.cursor
   clear_wake(job)
-  redis.call('DEL', job.pending)
-  redis.call('HSET', job.key, 'losses', 0, 'cursor', job.cursor)
+  redis.call('DEL', key_of(job, 'pending'))
+  redis.call('HSET', job.key, 'losses', 0)
   redis.call('HDEL', job.key, 'error')
   if FINAL[job.status] then
-    redis.call('HINCRBY', job.key, 'attempt', 1)
+    redis.call('HINCRBY', job.key, 'retries', 1)
     local whole = redis.call('HGET', job.key, 'deadline_ms')
     if whole then
       job.time_left = tonumber(whole)

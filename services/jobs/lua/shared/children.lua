@@ -1,7 +1,7 @@
 -- Starting jobs; those that belong to another one; and the children of a `map` step, some of which run at once.
 
 -- Creates a job, or finds the one that the same idempotency key started.
--- arguments: tenant, owner, id, idempotency key or '', fingerprint, by, plan, then the job's fields and values
+-- arguments: tenant, owner, id, idempotency key or '', fingerprint, by, then the job's fields: name, value, name …
 -- Returns {'created' | 'known', id, status} or {'reused'}.
 local function start_job(arguments)
   local tenant, owner, id, idempotency, fingerprint = unpack(arguments, 1, 5)
@@ -14,20 +14,16 @@ local function start_job(arguments)
     end
     redis.call('HSET', promise, 'job', id, 'fingerprint', fingerprint)
   end
-  local key = PREFIX .. 'job:' .. tenant .. ':' .. id
-  redis.call('HSET', key, 'owner', owner, 'idempotency_key', idempotency, 'plan', arguments[7], 'status', 'new',
-    'epoch', 0, 'cursor', 0, 'seq', 0, 'attempt', 1, 'losses', 0, 'created_at', now, unpack(arguments, 8))
-  local job = find(tenant, id)
+  local job = new_job(tenant, id, {unpack(arguments, 7)})
   if job.parent then
     redis.call('ZADD', PREFIX .. 'children:' .. tenant .. ':' .. job.parent, 0, id)
     redis.call('SADD', PREFIX .. 'live:' .. tenant .. ':' .. job.parent, id)
   else
     set_index(job, 'index', true)
   end
-  local deadline = redis.call('HGET', key, 'deadline_ms')
-  if deadline then
-    job.time_left = math.max(0, (job.wake_at or now) - now) + tonumber(deadline)
-    redis.call('HSET', key, 'time_left', job.time_left)
+  if job.deadline_ms then
+    job.time_left = math.max(0, (job.wake_at or now) - now) + tonumber(job.deadline_ms)
+    add(job.unwritten, 'time_left', job.time_left)
   end
   advance(job, 'start', {by = arguments[6]})
   return {'created', id, job.status}
@@ -46,7 +42,7 @@ local function feed(job)
   local room = tonumber(facts[1]) - tonumber(facts[4])
   if facts[2] ~= '1' and tonumber(facts[3]) > 0 then room = 0 end
   for _ = 1, room do
-    local text = redis.call('LPOP', job.pending)
+    local text = redis.call('LPOP', key_of(job, 'pending'))
     if not text then return end
     local item, written = split(text)
     local arguments = cjson.decode(written)
@@ -84,7 +80,7 @@ local function join(job)
   elseif not result then
     reason = 'the results have more than ' .. MAX_RESULT .. ' bytes together'
   end
-  redis.call('DEL', job.pending)
+  redis.call('DEL', key_of(job, 'pending'))
   if reason then
     redis.call('HSETNX', job.steps, job.cursor .. ':result', result or 'null')
     fail_step(job, reason, {})
@@ -100,7 +96,7 @@ rejoin = function(job)
   if job.status == 'scheduled' then feed(job) end
   if tonumber(get_step(job, 'live')) > 0 then return end
   local failed = tonumber(get_step(job, 'failed')) > 0 and get_step(job, 'partial') ~= '1'
-  if failed or redis.call('LLEN', job.pending) == 0 then join(job) end
+  if failed or redis.call('LLEN', key_of(job, 'pending')) == 0 then join(job) end
 end
 
 -- A job's cost is its parent's too once it has ended, and that of all above.

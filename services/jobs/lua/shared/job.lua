@@ -7,8 +7,8 @@
 local LEASES, TIMERS, DEADLINES = PREFIX .. 'leases', PREFIX .. 'timers', PREFIX .. 'deadlines'
 local ENDED, DUE, WEBHOOKS = PREFIX .. 'ended', PREFIX .. 'due', PREFIX .. 'webhooks'
 
--- Of the call that is under way: its time in milliseconds, and what has happened in it.
-local now, said
+-- Of the call that is under way: its time in milliseconds, what has happened in it, what it has changed of `counts`.
+local now, said, moved
 
 -- A step in a job's plan is {kind, name, milliseconds, what an expiry decides, approvers}; these are the kinds.
 local ONCE, WAIT, BREAKPOINT, MAP = 'once', 'wait', 'breakpoint', 'map'
@@ -27,25 +27,68 @@ local function split(member)
   return string.match(member, '^([^:]+):(.+)$')
 end
 
--- nil when there is no such job, or (with a user that is not '') when it is not this user's.
-local function find(tenant, id, user)
+-- Many jobs have the same one: it is decoded once, unless it is long. Nobody changes a plan.
+local PLANS_KEPT, PLAN_BYTES = 100, 1000
+local plans, plans_kept = {}, 0
+local function plan_of(text)
+  local plan = plans[text] or cjson.decode(text)
+  if not plans[text] and #text <= PLAN_BYTES then
+    if plans_kept == PLANS_KEPT then plans, plans_kept = {}, 0 end
+    plans[text], plans_kept = plan, plans_kept + 1
+  end
+  return plan
+end
+
+-- What a call knows of a job.
+local FACTS = {'owner', 'status', 'epoch', 'cursor', 'plan', 'wake_at', 'schedule', 'queue', 'kind', 'parent', 'item',
+  'deadline_at', 'started_at', 'priority', 'place', 'line', 'time_left', 'webhook', 'losses'}
+
+-- `found` are its FACTS, in their order.
+local function job_of(tenant, id, found)
   local member = tenant .. ':' .. id
-  local key = PREFIX .. 'job:' .. member
-  local found = redis.call('HMGET', key, 'owner', 'status', 'epoch', 'cursor', 'plan', 'wake_at', 'schedule', 'queue',
-    'kind', 'parent', 'item', 'deadline_at', 'started_at', 'priority', 'place', 'line',
-    'time_left')
-  if not found[1] or (user and user ~= '' and user ~= found[1]) then return nil end
   return {
-    tenant = tenant, id = id, member = member, key = key, owner = found[1], status = found[2],
-    epoch = tonumber(found[3]), cursor = tonumber(found[4]), plan = cjson.decode(found[5]),
+    tenant = tenant, id = id, member = member, key = PREFIX .. 'job:' .. member, owner = found[1], status = found[2],
+    epoch = tonumber(found[3] or 0), cursor = tonumber(found[4] or nil), plan = found[5] and plan_of(found[5]),
     wake_at = tonumber(found[6] or nil), schedule = found[7], queue = found[8], kind = found[9],
     parent = found[10], item = found[11], deadline_at = tonumber(found[12] or nil), started_at = found[13],
-    priority = tonumber(found[14]), place = tonumber(found[15] or nil), line = found[16],
-    time_left = tonumber(found[17] or nil),
-    steps = PREFIX .. 'steps:' .. member, events = PREFIX .. 'events:' .. member,
-    children = PREFIX .. 'children:' .. member, live = PREFIX .. 'live:' .. member,
-    pending = PREFIX .. 'pending:' .. member,
+    priority = tonumber(found[14] or nil), place = tonumber(found[15] or nil), line = found[16] or '',
+    time_left = tonumber(found[17] or nil), webhook = found[18], losses = tonumber(found[19] or 0),
+    steps = PREFIX .. 'steps:' .. member,
   }
+end
+
+-- Keys that few calls need: 'events', 'live' and 'children' (jobs that belong to it), 'pending' (items that wait).
+local function key_of(job, what)
+  return PREFIX .. what .. ':' .. job.member
+end
+
+local function add(fields, name, value)
+  local count = #fields
+  fields[count + 1], fields[count + 2] = name, value
+end
+
+-- nil when there is no such job, or (with a user that is not '') when it is not this user's.
+local function find(tenant, id, user)
+  local found = redis.call('HMGET', PREFIX .. 'job:' .. tenant .. ':' .. id, unpack(FACTS))
+  if not found[1] or (user and user ~= '' and user ~= found[1]) then return nil end
+  return job_of(tenant, id, found)
+end
+
+-- `fields` are its first ones: name, value, name … `move` writes them (`unwritten`) with its first status. Its steps
+-- have nothing yet (`blank`).
+local function new_job(tenant, id, fields)
+  local job = job_of(tenant, id, {})
+  for at = 1, #fields, 2 do job[fields[at]] = fields[at + 1] end
+  job.status, job.plan, job.priority = 'new', plan_of(job.plan), tonumber(job.priority)
+  job.cursor, job.wake_at = 0, tonumber(job.wake_at or nil)
+  add(fields, 'created_at', now)
+  job.unwritten, job.blank = fields, true
+  return job
+end
+
+-- What Python makes a record of: the job's fields named in RECORD, in that order, and all that its steps have.
+local function show(job)
+  return redis.call('HMGET', job.key, unpack(RECORD)), redis.call('HGETALL', job.steps)
 end
 
 -- As `find`, and also for whoever a breakpoint of the job names as approver.
@@ -81,17 +124,19 @@ local function step(job)
 end
 
 local function get_step(job, field, index)
-  return redis.call('HGET', job.steps, (index or job.cursor) .. ':' .. field)
+  -- None of a new job's steps has anything.
+  return not job.blank and redis.call('HGET', job.steps, (index or job.cursor) .. ':' .. field)
 end
 
 -- `fields`: name, value, name, value …
 local function set_step(job, fields, index)
-  index = (index or job.cursor) .. ':'
+  index, job.blank = (index or job.cursor) .. ':', nil
   for at = 1, #fields, 2 do fields[at] = index .. fields[at] end
   redis.call('HSET', job.steps, unpack(fields))
 end
 
 local function count_step(job, field, by)
+  job.blank = nil
   return redis.call('HINCRBY', job.steps, job.cursor .. ':' .. field, by)
 end
 
@@ -101,31 +146,28 @@ local function clear_step(job, ...)
   redis.call('HDEL', job.steps, unpack(fields))
 end
 
-local function add(fields, ...)
-  for _, each in ipairs({...}) do fields[#fields + 1] = each end
-end
-
 local function emit(job, kind, status, data)
   local mine = said[job.member]
   if not mine then
     mine = {job = job}
     said[job.member] = mine
   end
-  mine[#mine + 1] = {type = kind, status = status, timestamp = now, data = data}
+  -- Both are words of ours.
+  mine[#mine + 1] = '{"type":"' .. kind .. '","status":"' .. status .. '","timestamp":' .. now .. ',"data":'
+    .. cjson.encode(data) .. '}'
 end
 
--- At the end of a call: numbers what has happened, keeps it, and says that there is something to read.
+-- At the end of a call: keeps what has happened, and says that there is something to read. An event's number is its
+-- place in the list; `dropped` is how many came before the first that is kept.
 local function tell()
   for _, mine in pairs(said) do
-    local job, count = mine.job, #mine
-    local last = redis.call('HINCRBY', job.key, 'seq', count)
-    for at = 1, count do
-      mine[at].seq = last - count + at
-      mine[at] = cjson.encode(mine[at])
+    local job = mine.job
+    local kept = redis.call('RPUSH', key_of(job, 'events'), unpack(mine))
+    if kept > EVENTS_KEPT then
+      redis.call('LTRIM', key_of(job, 'events'), -EVENTS_KEPT, -1)
+      redis.call('HINCRBY', job.key, 'dropped', kept - EVENTS_KEPT)
     end
-    redis.call('RPUSH', job.events, unpack(mine))
-    if last > EVENTS_KEPT then redis.call('LTRIM', job.events, -EVENTS_KEPT, -1) end
-    redis.call('PUBLISH', PREFIX .. 'live:' .. job.id, last)
+    redis.call('PUBLISH', PREFIX .. 'live:' .. job.id, kept)
   end
 end
 
@@ -146,8 +188,8 @@ local function clear_wake(job)
 end
 
 local function begin(job)
-  local attempts = count_step(job, 'attempts', 1)
-  set_step(job, {'status', 'in_progress', 'started_at', now})
+  local attempts = tonumber(get_step(job, 'attempts') or 0) + 1
+  set_step(job, {'attempts', attempts, 'status', 'in_progress', 'started_at', now})
   emit_step(job, 'step.started', 'in_progress', {attempt = attempts})
   return attempts
 end

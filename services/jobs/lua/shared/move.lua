@@ -25,7 +25,7 @@ local function end_job(job, action)
   redis.call('ZADD', ENDED, now + RETENTION_MS, job.member)
   -- What a human rejected is no dead letter, and a map's child is its parent's matter.
   if job.status == 'failed' and action ~= 'reject' and not job.item then set_index(job, 'dead', true) end
-  if redis.call('HEXISTS', job.key, 'webhook') == 1 then
+  if job.webhook then
     redis.call('HSET', job.key, 'webhook_attempts', 0)
     redis.call('ZADD', WEBHOOKS, now, job.member)
   end
@@ -43,8 +43,8 @@ local function revive(job)
   if job.parent then redis.call('SADD', PREFIX .. 'live:' .. job.tenant .. ':' .. job.parent, job.id) end
 end
 
--- `worker` goes with the action `take`.
-local function move(job, action, to, data, worker)
+-- The cursor is written here too, and of a new job its other fields.
+local function move(job, action, to, data)
   local from = job.status
   if not allowed(action, from, to) then
     error(action .. ' must not lead from ' .. from .. ' to ' .. to)
@@ -58,11 +58,15 @@ local function move(job, action, to, data, worker)
   elseif from == 'waiting_approval' then
     unask(job)
   end
-  local fields = {'status', to, 'last_update', now}
+  local fields = job.unwritten or {}
+  job.unwritten = nil
+  add(fields, 'status', to)
+  add(fields, 'last_update', now)
+  add(fields, 'cursor', job.cursor)
   if to == 'queued' then
     enqueue(job, fields)
   elseif HELD[to] and not HELD[from] then
-    hold(job, worker, fields)
+    hold(job, fields)
   elseif to == 'waiting_approval' then
     ask(job)
   end
@@ -84,16 +88,17 @@ local function move(job, action, to, data, worker)
   end
 end
 
--- The step is done with: passed or skipped. Its result is written once.
+-- The step is done with: passed or skipped. Its result is written once. A move comes next and writes the cursor.
 local function close(job, status, result, data)
-  redis.call('HSETNX', job.steps, job.cursor .. ':result', result)
-  set_step(job, {'status', status, 'finished_at', now})
-  clear_step(job, 'error', 'state', 'left')
+  local index = job.cursor .. ':'
+  local found = redis.call('HMGET', job.steps, index .. 'result', index .. 'error', index .. 'state', index .. 'left')
+  set_step(job, {'status', status, 'finished_at', now, 'result', found[1] or result})
+  if found[2] or found[3] or found[4] then clear_step(job, 'error', 'state', 'left') end
   emit_step(job, 'step.finished', status, data)
   -- The time of one that was skipped before it began is the whole job's: it shall not start before.
   if job.wake_at and tonumber(get_step(job, 'attempts') or 0) > 0 then clear_wake(job) end
   job.cursor = job.cursor + 1
-  redis.call('HSET', job.key, 'cursor', job.cursor, 'losses', 0)
+  if job.losses > 0 then redis.call('HSET', job.key, 'losses', 0) end
 end
 
 local function fail_step(job, reason, data)

@@ -5,26 +5,28 @@
 -- turn                           of each queue the last turn that was taken
 -- lines:<queue>:<tenant>         its lines: '' and one for each kind that has a limit of its own
 -- line:<queue>:<tenant>:<kind>   jobs by priority and place
--- waits:<queue>:<tenant>         the same jobs by the moment since when they wait
+-- waits:<queue>:<tenant>         those of them that came back to their place, by the moment since when they wait
 -- counts                         jobs that run and that wait, by queue, kind and tenant, where there is a limit
 -- rate:<scope>:<name>            when the next job may begin; gone when that is now
 -- bell:<queue>                   not empty when a worker should look
 local COUNTS, TURN = PREFIX .. 'counts', PREFIX .. 'turn'
 -- Priority comes before place: nobody counts to 2^48.
 local PRIORITY = 2 ^ 48
-local TENANTS_AT_ONCE = 20
+local TENANTS_AT_ONCE, JOBS_AT_ONCE = 20, 100
+local NO_LIMIT = {}
 
 local function limit(scope, name)
-  return LIMITS[scope][name] or LIMITS[scope]['*'] or {}
+  return LIMITS[scope][name] or LIMITS[scope]['*'] or NO_LIMIT
 end
 
 -- `what` is counted only where a limit asks for it: 'running' for `concurrency`, 'waiting' for `depth`.
 local COUNTED_FOR = {running = 'concurrency', waiting = 'depth'}
 
+-- It is written at the end of the call.
 local function count_in(what, scope, name, by)
   if not limit(scope, name)[COUNTED_FOR[what]] then return end
   local field = what .. ':' .. scope .. ':' .. name
-  if redis.call('HINCRBY', COUNTS, field, by) <= 0 then redis.call('HDEL', COUNTS, field) end
+  moved[field] = (moved[field] or 0) + by
 end
 
 local function count(what, job, by)
@@ -34,7 +36,15 @@ local function count(what, job, by)
 end
 
 local function counted(what, scope, name)
-  return tonumber(redis.call('HGET', COUNTS, what .. ':' .. scope .. ':' .. name) or 0)
+  local field = what .. ':' .. scope .. ':' .. name
+  return tonumber(redis.call('HGET', COUNTS, field) or 0) + (moved[field] or 0)
+end
+
+-- At the end of a call.
+local function keep_counts()
+  for field, by in pairs(moved) do
+    if by ~= 0 and redis.call('HINCRBY', COUNTS, field, by) <= 0 then redis.call('HDEL', COUNTS, field) end
+  end
 end
 
 local function full(scope, name)
@@ -92,17 +102,24 @@ end
 
 -- What `enqueue` and `hold` add to `fields` is written with the job's new status.
 local function enqueue(job, fields)
-  -- Kept: who is interrupted comes back to where it was.
-  job.place = job.place or redis.call('INCR', PREFIX .. 'places')
-  job.line = line_of(job)
-  add(fields, 'place', job.place, 'line', job.line)
+  local line = line_of(job)
+  if line ~= job.line then add(fields, 'line', line) end
+  job.line = line
   local lines, members, waits = places(job)
-  local turns = turns_of(job.queue)
-  redis.call('SADD', lines, job.line)
+  if job.place then
+    -- Who is interrupted comes back to where it was.
+    redis.call('ZADD', waits, now, job.id)
+  else
+    job.place = redis.call('INCR', PREFIX .. 'places')
+    add(fields, 'place', job.place)
+  end
   redis.call('ZADD', members, string.format('%.0f', (9 - job.priority) * PRIORITY + job.place), job.id)
-  redis.call('ZADD', waits, now, job.id)
-  -- Who was away has not saved up turns, and who comes and goes gets none before its time.
-  redis.call('ZADD', turns, 'NX', tonumber(redis.call('HGET', TURN, job.queue) or 0) + 1, job.tenant)
+  if redis.call('ZCARD', members) == 1 then
+    redis.call('SADD', lines, job.line)
+    -- Who was away has not saved up turns, and who comes and goes gets none before its time.
+    local turn = tonumber(redis.call('HGET', TURN, job.queue) or 0) + 1
+    redis.call('ZADD', turns_of(job.queue), 'NX', turn, job.tenant)
+  end
   count('waiting', job, 1)
   ring(job.queue)
 end
@@ -119,9 +136,9 @@ local function dequeue(job)
 end
 
 -- A worker has it from now on.
-local function hold(job, worker, fields)
+local function hold(job, fields)
   job.epoch = job.epoch + 1
-  add(fields, 'epoch', job.epoch, 'worker', worker)
+  add(fields, 'epoch', job.epoch)
   redis.call('ZADD', LEASES, now + LEASE_MS, job.member)
   count('running', job, 1)
   if not job.started_at then
@@ -135,6 +152,7 @@ end
 local function let_go(job)
   redis.call('ZREM', LEASES, job.member)
   count('running', job, -1)
+  if not MAY_BE_FULL then return end
   -- It may have stood in the way of jobs in any queue.
   for _, queue in ipairs(QUEUES) do
     if redis.call('EXISTS', turns_of(queue)) == 1 then ring(queue) end
@@ -163,26 +181,46 @@ local function next_of(queue, tenant)
   return first
 end
 
--- The queue's job that goes next; counts as its tenant's turn.
-local function next_in(queue)
+-- The queue's job that goes next, and the turn that its tenant takes with it. `last` is the last one that was taken.
+local function next_in(queue, last)
   if full('queue', queue) then return nil end
-  local turns, at = turns_of(queue), 0
+  -- Mostly it is the first one's.
+  local turns, at, count = turns_of(queue), 0, 1
   repeat
-    local tenants = redis.call('ZRANGE', turns, at, at + TENANTS_AT_ONCE - 1)
-    for _, tenant in ipairs(tenants) do
-      local job = next_of(queue, tenant)
-      if job then
-        -- A limit that held it up has not saved up turns either.
-        local turn = tonumber(redis.call('ZSCORE', turns, tenant))
-        turn = math.max(turn, tonumber(redis.call('HGET', TURN, queue) or 0))
-        redis.call('HSET', TURN, queue, turn)
-        redis.call('ZADD', turns, turn + 1, tenant)
-        return job
-      end
+    local tenants = redis.call('ZRANGE', turns, at, at + count - 1, 'WITHSCORES')
+    for number = 1, #tenants, 2 do
+      local job = next_of(queue, tenants[number])
+      -- Who was held up by a limit has not saved up turns either.
+      if job then return job, math.max(last, tonumber(tenants[number + 1])) end
     end
-    at = at + TENANTS_AT_ONCE
-  until #tenants < TENANTS_AT_ONCE
+    local over = #tenants < 2 * count
+    at, count = at + count, TENANTS_AT_ONCE
+  until over
   return nil
+end
+
+-- Gives a worker up to `wanted` jobs of a queue, one by one.
+local function serve(queue, wanted, take)
+  local before = tonumber(redis.call('HGET', TURN, queue) or 0)
+  local turn, taken = before, 0
+  while taken < wanted do
+    local job, its = next_in(queue, turn)
+    if not job then break end
+    turn, taken = its, taken + 1
+    -- Before it is taken: who has no other job waiting gives up its turn then.
+    redis.call('ZADD', turns_of(queue), turn + 1, job.tenant)
+    take(job)
+  end
+  if turn ~= before then redis.call('HSET', TURN, queue, turn) end
+end
+
+-- The keys of a tenant's lines, and of its `waits`.
+local function lines_of(queue, tenant)
+  local own, keys = queue .. ':' .. tenant, {}
+  for number, line in ipairs(redis.call('SMEMBERS', PREFIX .. 'lines:' .. own)) do
+    keys[number] = PREFIX .. 'line:' .. own .. ':' .. line
+  end
+  return keys, PREFIX .. 'waits:' .. own
 end
 
 local function kinds_have_depth()
@@ -201,12 +239,11 @@ local function recount()
   end
   for _, queue in ipairs(QUEUES) do
     for _, tenant in ipairs(redis.call('ZRANGE', turns_of(queue), 0, -1)) do
-      local own = queue .. ':' .. tenant
-      local waiting = redis.call('ZCARD', PREFIX .. 'waits:' .. own)
-      count_in('waiting', 'queue', queue, waiting)
-      count_in('waiting', 'tenant', tenant, waiting)
-      if kinds_have_depth() then
-        for _, id in ipairs(redis.call('ZRANGE', PREFIX .. 'waits:' .. own, 0, -1)) do
+      for _, line in ipairs(lines_of(queue, tenant)) do
+        local waiting = redis.call('ZCARD', line)
+        count_in('waiting', 'queue', queue, waiting)
+        count_in('waiting', 'tenant', tenant, waiting)
+        for _, id in ipairs(kinds_have_depth() and redis.call('ZRANGE', line, 0, -1) or {}) do
           count_in('waiting', 'kind', redis.call('HGET', PREFIX .. 'job:' .. tenant .. ':' .. id, 'kind'), 1)
         end
       end

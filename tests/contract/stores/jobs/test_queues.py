@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bureau_contracts.jobs import JobStatus
+from bureau_contracts.jobs import JobStatus, Load
 from kit.identity import Owner
 from services.jobs.errors import IdempotencyKeyReused, QueueFull
 from services.jobs.limits import parse_limits
@@ -286,6 +286,25 @@ async def test_queues_tell_what_waits_and_runs_and_since_when(open_jobs: Open) -
         both = default.everybody.waiting + mail.everybody.waiting, default.everybody.running + mail.everybody.running
         assert both == (2, 1)
         assert (mail.own.waiting, mail.own.oldest_seconds) == (0, 0)
+
+
+async def test_who_comes_back_to_its_place_has_waited_only_since_then(jobs: Jobs) -> None:
+    first, second, urgent = [(await jobs.start(AGENT, priority=priority)).job_id for priority in (5, 5, 9)]
+
+    async def load() -> Load:
+        return (await jobs.store.queues("acme"))[0].own
+
+    async def have_waited() -> bool:
+        return (await load()).oldest_seconds > 0.5
+
+    await eventually(have_waited)
+    for job_id in (first, urgent):
+        await jobs.steer(job_id, Action.PAUSE)
+        await jobs.steer(job_id, Action.RESUME)
+    assert ((await load()).waiting, await have_waited()) == (3, True)
+    await jobs.steer(second, Action.PAUSE)
+    assert ((await load()).waiting, await have_waited()) == (2, False)
+    assert [await jobs.finish(), await jobs.finish()] == [urgent, first]
 
 
 async def test_a_paused_job_has_left_its_line(jobs: Jobs) -> None:
