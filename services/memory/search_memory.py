@@ -1,6 +1,7 @@
 """Searches in this process alone: the same ranking as Postgres', row by row."""
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,7 +12,7 @@ from bureau_contracts.memory import Memory, MemoryHit, SearchMode
 from services.memory.english_memory import COMMON, base_form
 from services.memory.rows_memory import Row
 from services.memory.store import FUSION_OFFSET, MOST_HALF_LIVES, Query
-from services.memory.word_weights import SAMPLED, Asked, AskedWord
+from services.memory.word_weights import SAMPLED, SLICES, Asked, AskedWord
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ LANGUAGES = {"simple": Language(frozenset(), lambda word: None), "english": Lang
 def found(
     meant: Sequence[Row], within: Sequence[Row], query: Query, now: datetime, language: Language
 ) -> list[MemoryHit]:
-    """The best of the rows that are meant; those within reach, newest first, tell how common a word is."""
+    """The best of the rows that are meant; those within reach, oldest first, tell how common a word is."""
     rows = {row.memory.memory_id: row for row in meant}
     shared = _share_of(query, within, language)
     near, worded = _ranking(rows, _similarity_to(query), query), _ranking(rows, shared, query)
@@ -105,7 +106,7 @@ def _recency(memory: Memory, now: datetime, query: Query) -> float:
 
 def _share_of(query: Query, within: Sequence[Row], language: Language) -> Callable[[Row], float | None]:
     words = [word for word in query.words if word not in language.common] or query.words
-    sample = [language.forms(row.wording.words) for row in within[:SAMPLED]]
+    sample = [language.forms(row.wording.words) for row in _sampled(within)]
     forms = {word: sorted(language.forms([word]), key=lambda form: form != word) for word in words}
     counts = {word: sum(not known.isdisjoint(forms[word]) for known in sample) for word in words}
     asked = Asked.first((AskedWord(tuple(forms[word]), counts[word]) for word in words), len(sample))
@@ -117,6 +118,15 @@ def _share_of(query: Query, within: Sequence[Row], language: Language) -> Callab
         return round(matched / sum(value for _, value in worth), 4) if matched else None
 
     return share
+
+
+def _sampled(within: Sequence[Row]) -> Sequence[Row]:
+    if len(within) <= SAMPLED:
+        return within
+    times = [row.memory.created_at for row in within]
+    begins = [bisect_left(times, times[0] + (times[-1] - times[0]) * slice / SLICES) for slice in range(SLICES)]
+    places = {place for begin in begins for place in range(begin, begin + SAMPLED // SLICES)}
+    return [within[place] for place in sorted(places) if place < len(within)]
 
 
 def _worth(ranking: Mapping[str, float], value: float | None) -> float:

@@ -13,7 +13,7 @@ from services.memory.pgvector import OnPgvector, one_user
 from services.memory.rows import memory_of
 from services.memory.statements import Narrowed
 from services.memory.store import PAIRED, Filter, Query
-from services.memory.word_weights import MOST_BROUGHT, Asked, AskedWord
+from services.memory.word_weights import MOST_BROUGHT, SAMPLED, Asked, AskedWord
 
 _LEAST_PATIENCE, _MOST_PATIENCE = 1_000, 20_000
 """After so many rows of an index a scan gives up; between them a twentieth of what is within reach, as going through
@@ -61,18 +61,19 @@ class Searches(OnPgvector):
             few, within = await connection.fetchrow(
                 statements.beginning(one_user(reach)), reach.tenant, reach.user, float(options.exact_rows)
             )
-            asked = await self._asked(connection, reach, which, query)
+            asked = await self._asked(connection, reach, which, query, within)
             for plan in plans_beyond_few(query, asked, within) if within > few else [Plan(asked.words, few=True)]:
                 rows = await self._carried_out(plan, connection, reach, which, query, asked, within)
                 if plan.is_enough(rows, query):
                     break
         return [_hit(row) for row in found_in(rows)]
 
-    async def _asked(self, connection: Connection, reach: Reach, which: Filter, query: Query) -> Asked:
+    async def _asked(self, connection: Connection, reach: Reach, which: Filter, query: Query, within: int) -> Asked:
         if not query.words:
             return Asked()
+        statement = statements.asked(one_user(reach), within <= SAMPLED)
         rows = await connection.fetch(
-            statements.asked(one_user(reach)), reach.tenant, reach.user, query.words, self._options.language, which.now
+            statement, reach.tenant, reach.user, query.words, self._options.language, which.now
         )
         return Asked.first((AskedWord(tuple(row["forms"]), row["count"]) for row in rows), rows[0]["sampled"])
 

@@ -5,7 +5,7 @@ from functools import cache, lru_cache
 
 from services.memory.statements import MEMORY, Model, Narrowed, within
 from services.memory.store import FUSION_OFFSET, MOST_HALF_LIVES
-from services.memory.word_weights import MOST_FORMS, SAMPLED
+from services.memory.word_weights import MOST_FORMS, SAMPLED, SLICES
 
 WORD_SLOTS = (8, 16, 32, MOST_FORMS)
 """A statement ranks by up to so many forms of words: a few sizes, as each is a statement with a plan of its own."""
@@ -78,15 +78,23 @@ def beginning(one_user: bool) -> str:
 
 
 @cache
-def asked(one_user: bool) -> str:
-    """Of each of the words $3 in the language $4 its forms, how many of the newest memories within reach have one of
-    them, and how many these are; $5 now."""
+def asked(one_user: bool, all_of_them: bool) -> str:
+    """Of each of the words $3 in the language $4 its forms, how many of some memories within reach have one of them,
+    and how many these are; $5 now. Some are all, or SLICES out of the time in which they were stored."""
+    within_reach = f"{within(one_user, 'i')} AND (i.expires_at IS NULL OR i.expires_at > $5::timestamptz)"
+    sample = f"SELECT {_UNPACKED} FROM memory.item AS i WHERE {within_reach} LIMIT {SAMPLED}"  # noqa: S608 - made of constants
+    if not all_of_them:
+        sample = f"""
+            SELECT DISTINCT ON (memory_id) words FROM (
+                SELECT min(created_at) AS first, max(created_at) AS last FROM memory.item AS i WHERE {within_reach}
+            ) AS span, generate_series(0, {SLICES - 1}) AS slice, LATERAL (
+                SELECT i.memory_id, {_UNPACKED} FROM memory.item AS i
+                WHERE {within_reach} AND i.created_at >= first + (last - first) * slice / {SLICES}
+                ORDER BY i.created_at, i.memory_id LIMIT {SAMPLED // SLICES}
+            ) AS sliced
+        """  # noqa: S608 - made of constants
     return f"""
-    WITH sample AS MATERIALIZED (
-        SELECT {_UNPACKED} FROM memory.item AS i
-        WHERE {within(one_user, "i")} AND (i.expires_at IS NULL OR i.expires_at > $5::timestamptz)
-        ORDER BY i.created_at DESC, i.memory_id DESC LIMIT {SAMPLED}
-    ), asked AS MATERIALIZED (
+    WITH sample AS MATERIALIZED ({sample}), asked AS MATERIALIZED (
         SELECT place, forms, array_to_string(forms, ' | ')::tsquery AS any_form FROM memory.asked($3::text[], $4)
     )
     SELECT forms, (SELECT count(*) FROM sample WHERE words @@ any_form) AS count, sampled

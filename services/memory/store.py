@@ -210,8 +210,8 @@ class MemoryStore(Protocol):
     - A change keeps what was before it; purging and erasing leave nothing, of former versions either.
     - An expired or deleted memory is in no answer and stands in nobody's way.
     - A search's order, before recency and importance are counted in: the text ranking counts which share of the query's
-      words a memory has, newer first among equals, and a word the more the rarer it is among the newest memories within
-      reach (`word_weights.py`); the vector ranking is by cosine; a hybrid search adds 1 / (FUSION_OFFSET + place) over
+      words a memory has, newer first among equals, and a word the more the rarer it is among the memories within reach
+      (`word_weights.py`); the vector ranking is by cosine; a hybrid search adds 1 / (FUSION_OFFSET + place) over
       both, among the words times that share.
     - A store of a language counts the words' base forms beside the words as written, so a word that is there in another
       form alone counts half. The language's commonest words are looked for only when a query has no others.

@@ -149,7 +149,7 @@ class InMemoryStore:
 
     async def search(self, reach: Reach, which: Filter, query: Query) -> list[MemoryHit]:
         within = [row for row in self._rows.values() if row.is_within(reach) and row.lives(which.now)]
-        within.sort(key=lambda row: row.position, reverse=True)
+        within.sort(key=lambda row: row.position)
         return found(self._meant(reach, which), within, query, which.now, self._language)
 
     async def similar(

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Self
 
 SAMPLED = 256
-"""So many of the newest memories within reach tell how common words are there."""
+"""So many memories within reach tell how common words are there: all, or some of each part of the time in which they
+were stored. The newest alone would be what was stored in one go, or said in one conversation."""
+SLICES = 8
 MOST_FORMS = 64
 MOST_BROUGHT = 2_000
 """About so many memories are ranked by words where not all within reach can be."""

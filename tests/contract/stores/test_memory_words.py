@@ -97,6 +97,17 @@ async def test_what_others_keep_or_what_is_gone_makes_no_word_common(store: Memo
     assert await found(store, "tea coffee maté") == alone
 
 
+async def test_what_was_stored_lately_does_not_alone_tell_how_common_a_word_is(store: MemoryStore) -> None:
+    await store.add([draft(f"report of day {number}") for number in range(300)])
+    await keep(store, "Zanzibar")
+    await store.add([draft(f"note {number}") for number in range(300)])
+    (first, share), (_, least), *_ = await found(store, "report about Zanzibar")
+    assert first == "Zanzibar"
+    half, none = weight(128, 256), weight(0, 256)
+    assert share == pytest.approx(none / (half + none), abs=0.03)
+    assert least == pytest.approx(half / (half + none), abs=0.03)
+
+
 async def test_a_stray_word_does_not_come_before_what_is_near(store: MemoryStore) -> None:
     near, further = [1.0, 0.0, 0.0], [0.8, 0.6, 0.0]
     for text, vector in (("Green tea at breakfast", near), ("The morning train to Oslo", further)):
