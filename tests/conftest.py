@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,12 @@ from tests.workers import Spread
 SERVICES = Path(__file__).resolve().parents[1] / "services"
 EMPTY, SESSIONS, MEMORY = "template_empty", "template_sessions", "template_memory"
 _numbers = itertools.count(1)
+
+
+def pytest_configure() -> None:
+    """Whoever starts the tests in the background of a shell makes them, and all that they start, deaf to Ctrl-C."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(optionalhook=True)
