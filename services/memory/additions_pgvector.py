@@ -20,7 +20,7 @@ _ATTEMPTS = 3
 class Additions(OnPgvector):
     def __init__(self, options: Options) -> None:
         super().__init__(options)
-        self._together = Together(self._add, max(1, options.pool_size // 2))
+        self._together = Together(self._add, max(1, options.pool_size // 2), options.request_timeout_seconds)
 
     async def add(self, drafts: Sequence[Draft]) -> list[MemoryStored]:
         return await (self._add(drafts) if len(drafts) >= COPIED_FROM else self._together.add(drafts))

@@ -34,9 +34,10 @@ class Together:
     """While as many additions are under way as there are lanes, the next ones gather; whoever gets a lane takes along
     what waits. One that fails takes none of the others with it."""
 
-    def __init__(self, add: Add, lanes: int) -> None:
-        """`add` stores all of its drafts or none, and says of each what became of it."""
-        self._add, self._lanes = add, asyncio.Semaphore(lanes)
+    def __init__(self, add: Add, lanes: int, seconds: float) -> None:
+        """`add` stores all of its drafts or none, and says of each what became of it. `seconds` is what a caller waits,
+        for others too."""
+        self._add, self._lanes, self._seconds = add, asyncio.Semaphore(lanes), seconds
         self._waiting: list[_Addition] = []
 
     async def add(self, drafts: Sequence[Draft]) -> list[MemoryStored]:
@@ -44,10 +45,13 @@ class Together:
         mine = _Addition(drafts, asyncio.get_running_loop().create_future())
         self._waiting.append(mine)
         try:
-            async with self._lanes:
-                while mine in self._waiting:
-                    await unbroken(self._store(self._taken()))
-            return await mine.stored
+            async with asyncio.timeout(self._seconds):
+                async with self._lanes:
+                    while mine in self._waiting:
+                        await unbroken(self._store(self._taken()))
+                return await mine.stored
+        except TimeoutError as error:
+            raise StoreAway("the memory's database has too much to store to answer in time") from error
         finally:
             if mine in self._waiting:
                 self._waiting.remove(mine)

@@ -64,7 +64,7 @@ def store() -> Store:
 
 
 async def test_what_comes_while_others_are_under_way_is_stored_together(store: Store) -> None:
-    together = Together(store.add, lanes=2)
+    together = Together(store.add, lanes=2, seconds=10)
     tasks = [adding(together, f"{number} a", f"{number} b") for number in range(7)]
     await started(*tasks)
     assert store.calls == [["0 a", "0 b"], ["1 a", "1 b"]]
@@ -76,7 +76,7 @@ async def test_what_comes_while_others_are_under_way_is_stored_together(store: S
 
 
 async def test_one_that_cannot_be_stored_takes_no_other_with_it(store: Store) -> None:
-    together = Together(store.add, lanes=1)
+    together = Together(store.add, lanes=1, seconds=10)
     tasks = [adding(together, text) for text in ("first", "second", BAD, "third")]
     await started(*tasks)
     store.let.set()
@@ -86,7 +86,7 @@ async def test_one_that_cannot_be_stored_takes_no_other_with_it(store: Store) ->
 
 
 async def test_whose_way_is_crossed_by_one_of_them_are_stored_one_by_one(store: Store) -> None:
-    together = Together(store.add, lanes=1)
+    together = Together(store.add, lanes=1, seconds=10)
     tasks = [adding(together, text) for text in ("first", "second", CROSSED, "third")]
     await started(*tasks)
     store.let.set()
@@ -95,7 +95,7 @@ async def test_whose_way_is_crossed_by_one_of_them_are_stored_one_by_one(store: 
 
 
 async def test_while_the_store_is_away_all_are_told_and_nothing_is_tried_again(store: Store) -> None:
-    together = Together(store.add, lanes=1)
+    together = Together(store.add, lanes=1, seconds=10)
     tasks = [adding(together, text) for text in ("first", "second", AWAY)]
     await started(*tasks)
     store.let.set()
@@ -105,7 +105,7 @@ async def test_while_the_store_is_away_all_are_told_and_nothing_is_tried_again(s
 
 
 async def test_a_caller_that_leaves_takes_its_own_memory_along_and_nobody_elses(store: Store) -> None:
-    together = Together(store.add, lanes=1)
+    together = Together(store.add, lanes=1, seconds=10)
     leading, waiting, gone = adding(together, "leading"), adding(together, "waiting"), adding(together, "gone")
     await started(leading, waiting, gone)
     gone.cancel()
@@ -118,7 +118,7 @@ async def test_a_caller_that_leaves_takes_its_own_memory_along_and_nobody_elses(
 
 
 async def test_who_was_led_by_one_that_left_is_answered(store: Store) -> None:
-    together = Together(store.add, lanes=1)
+    together = Together(store.add, lanes=1, seconds=10)
     first = adding(together, "first")
     await started(first)
     leading, led = adding(together, "leading"), adding(together, "led")
@@ -131,7 +131,7 @@ async def test_who_was_led_by_one_that_left_is_answered(store: Store) -> None:
 
 
 async def test_with_and_without_vectors_are_not_mixed_and_none_is_left_waiting(store: Store) -> None:
-    together = Together(store.add, lanes=1)
+    together = Together(store.add, lanes=1, seconds=10)
     tasks = [adding(together, str(number), vector=[1.0] if number % 2 else None) for number in range(6)]
     await started(*tasks)
     store.let.set()
@@ -140,7 +140,7 @@ async def test_with_and_without_vectors_are_not_mixed_and_none_is_left_waiting(s
 
 
 async def test_no_statement_grows_beyond_its_bound(store: Store) -> None:
-    together = Together(store.add, lanes=1)
+    together = Together(store.add, lanes=1, seconds=10)
     tasks = [adding(together, *(f"{number}-{each}" for each in range(40))) for number in range(12)]
     await started(*tasks)
     store.let.set()
@@ -149,10 +149,20 @@ async def test_no_statement_grows_beyond_its_bound(store: Store) -> None:
 
 
 async def test_large_texts_are_not_gathered_beyond_their_bound_either(store: Store) -> None:
-    together = Together(store.add, lanes=1)
+    together = Together(store.add, lanes=1, seconds=10)
     large = "x" * (MOST_CHARACTERS // 2)
     tasks = [adding(together, text) for text in ("first", large, "small", f"{large}y", "another")]
     await started(*tasks)
     store.let.set()
     await asyncio.gather(*tasks)
     assert store.calls == [["first"], [large, "small", "another"], [f"{large}y"]]
+
+
+async def test_who_waited_for_others_too_long_is_told_and_nothing_of_it_is_stored(store: Store) -> None:
+    together = Together(store.add, lanes=1, seconds=0.05)
+    leading, waiting = adding(together, "leading"), adding(together, "waiting")
+    answers = await asyncio.gather(leading, waiting, return_exceptions=True)
+    assert [isinstance(answer, StoreAway) for answer in answers] == [True, True]
+    store.let.set()
+    assert [each.memory_id for each in await adding(together, "later")] == ["later"]
+    assert sorted(store.stored) == ["later", "leading"], "what was under way went on; what waited did not"
