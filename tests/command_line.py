@@ -1,4 +1,4 @@
-"""The `bureau` command as a process of its own, as people and scripts run it."""
+"""The `bureau` command, as people and scripts run it: as a process of its own, or in this one."""
 
 import asyncio
 import os
@@ -6,7 +6,20 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 
+from typer.testing import CliRunner
+
+from bureau.cli import app
+from examples.demo.system import System
+
 PATIENCE_SECONDS = 60
+
+
+def invoked(system: System, key: str, *arguments: str, code: int = 0) -> str:
+    """What `bureau …` prints with this key, run in this process, which is quicker; it is to end with `code`."""
+    environment = {"BUREAU_URL": system.url, "BUREAU_API_KEY": key, "COLUMNS": "250"}
+    result = CliRunner().invoke(app, arguments, env=environment)
+    assert result.exit_code == code, result.output
+    return result.output
 
 
 class CommandLine:

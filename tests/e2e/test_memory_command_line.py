@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from bureau.cli import app
 from examples.demo.system import System
+from tests.command_line import invoked
 
 Run = Callable[..., str]
 
@@ -16,14 +16,7 @@ Run = Callable[..., str]
 @pytest.fixture
 def run(system: System) -> Iterator[Run]:
     """Runs `bureau memory …` as somebody new. Gives what it printed; expects the exit code `code`."""
-    key = system.key("mira")
-
-    def run(*arguments: str, code: int = 0) -> str:
-        environment = {"BUREAU_URL": system.url, "BUREAU_API_KEY": key, "COLUMNS": "250"}
-        result = CliRunner().invoke(app, ["memory", *arguments], env=environment)
-        assert result.exit_code == code, result.output
-        return result.output
-
+    run = partial(invoked, system, system.key("mira"), "memory")
     yield run
     run("erase", "mira", "--yes")
 
